@@ -1,0 +1,1 @@
+//! Provisioning: attestation, enrollments, allocation, registration state

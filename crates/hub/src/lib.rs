@@ -1,0 +1,1 @@
+//! Devices: identities, authentication and device-to-cloud routing

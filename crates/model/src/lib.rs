@@ -1,0 +1,1 @@
+//! The nouns of Muster as values that cannot be built wrong

@@ -1,0 +1,1 @@
+//! Reads, chains, checks and issues X.509 certificates

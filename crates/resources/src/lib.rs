@@ -1,0 +1,1 @@
+//! Control plane: hubs, provisioning services, their CA certificates and access policies

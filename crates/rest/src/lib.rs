@@ -1,0 +1,1 @@
+//! HTTP APIs: device, service, provisioning and management

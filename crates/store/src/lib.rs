@@ -1,0 +1,1 @@
+//! Keeps what the domains must remember, in SQLite

@@ -1,0 +1,1 @@
+//! Azure's textual forms of the nouns

@@ -1,0 +1,1 @@
+//! Black-box suites: the built binary, and clients that are not ours.
