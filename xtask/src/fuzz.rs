@@ -1,0 +1,168 @@
+//! Fuzz targets: builds them on the pinned stable compiler, replays their kept corpora, and lets each run for a while.
+//!
+//! The targets are a workspace of their own (`fuzz/`), because every crate below them is compiled with coverage
+//! counters; their target directory is kept apart, so that the ordinary build is not disturbed. What a run finds goes
+//! to the target directory; only a person moves an input into `fuzz/corpus`, so that a test never changes the tree.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Args;
+
+use crate::error::{Error, Result};
+use crate::metadata::Metadata;
+use crate::{needs, shell};
+
+/// What the compiler needs so that libFuzzer sees edges and comparisons. All of it is stable; the last four are LLVM's
+/// own options, so a change of the pinned compiler is a reason to see whether a planted fault is still found.
+const FLAGS: &[&str] = &[
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+];
+
+/// Which targets run, and for how long.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How long each target runs, in seconds; 0 replays the corpora only
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
+    /// One target; all of them when left out
+    target: Option<String>,
+}
+
+impl Options {
+    /// All targets, for so many seconds each.
+    pub(crate) fn every_target(seconds: u32) -> Self {
+        Self {
+            seconds,
+            target: None,
+        }
+    }
+}
+
+/// Builds the targets, replays their corpora and fuzzes.
+///
+/// # Errors
+/// When there is no such target, it does not build, or it finds an input that makes the code fail.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let all = targets(&shell::root().join("fuzz/fuzz_targets"))?;
+    let chosen: Vec<&String> = match &options.target {
+        None => all.iter().collect(),
+        Some(name) => vec![
+            all.iter()
+                .find(|known| *known == name)
+                .ok_or_else(|| Error::NoSuch {
+                    kind: "fuzz target",
+                    name: name.clone(),
+                    known: all.join(", "),
+                })?,
+        ],
+    };
+    needs::programs(needs::FUZZ)?;
+    let folder = Metadata::read()?.target_directory.join("fuzz");
+    // Naming the platform keeps the flags away from build scripts and procedural macros.
+    let platform = platform()?;
+    shell::run(
+        shell::cargo()
+            .args([
+                "build",
+                "--release",
+                "--locked",
+                "--bins",
+                "--manifest-path",
+                "fuzz/Cargo.toml",
+            ])
+            .args(["--target", &platform])
+            .arg("--target-dir")
+            .arg(&folder)
+            .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}")),
+    )?;
+    for target in chosen {
+        one(target, &folder, &platform, options.seconds)?;
+    }
+    Ok(())
+}
+
+fn one(target: &str, folder: &Path, platform: &str, seconds: u32) -> Result<()> {
+    let program = folder.join(platform).join("release").join(target);
+    let kept = shell::root().join("fuzz/corpus").join(target);
+    let found = folder.join("corpus").join(target);
+    let failures = folder.join("failures");
+    for needed in [&found, &failures] {
+        fs::create_dir_all(needed).map_err(Error::file(needed))?;
+    }
+    let mut command = shell::command(program);
+    command.args([
+        "-timeout=10",
+        "-rss_limit_mb=2048",
+        "-max_len=65536",
+        "-verbosity=0",
+        "-print_final_stats=1",
+    ]);
+    command.arg(format!("-artifact_prefix={}/{target}-", failures.display()));
+    if seconds == 0 {
+        println!("fuzz {target}: replaying the kept corpus");
+        command.arg("-runs=0");
+    } else {
+        println!("fuzz {target}: replaying the kept corpus, then {seconds} s");
+        command.arg(format!("-max_total_time={seconds}"));
+    }
+    // The first folder is where new inputs are written; the second is only read.
+    command.arg(&found);
+    if kept.is_dir() {
+        command.arg(&kept);
+    }
+    shell::run(&mut command)
+}
+
+/// Returns the names of the targets, one per file, in alphabetical order.
+fn targets(folder: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::file(folder))? {
+        let path = entry.map_err(Error::file(folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "rs")
+            && let Some(name) = path.file_stem()
+        {
+            names.push(name.to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn platform() -> Result<String> {
+    let mut command = shell::command("rustc");
+    let text = shell::output(command.arg("-vV"))?;
+    let text = String::from_utf8_lossy(&text);
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| Error::NoSuch {
+        kind: "line of `rustc -vV`",
+        name: "host".to_owned(),
+        known: text.replace('\n', ", "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::targets;
+
+    #[test]
+    fn each_source_file_is_a_target() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["token.rs", "chain.rs", "README.md"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(targets(folder.path()).unwrap(), ["chain", "token"]);
+    }
+
+    #[test]
+    fn a_missing_folder_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = targets(&folder.path().join("gone")).unwrap_err();
+        assert!(error.to_string().contains("gone"));
+    }
+}

@@ -1,0 +1,158 @@
+//! What chores need from the machine beyond Rust and a C compiler: programs, and private Python environments.
+//!
+//! On Debian, as root, missing programs are installed; anywhere else they are named in one line and nothing is touched.
+//! Python packages never leave the folder of their environment, and are pinned by hash.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::shell;
+
+/// A program, and Debian's package that brings it.
+#[derive(Clone, Copy)]
+pub(crate) struct Tool {
+    program: &'static str,
+    package: &'static str,
+}
+
+const CURL: Tool = Tool {
+    program: "curl",
+    package: "curl",
+};
+const CXX: Tool = Tool {
+    program: "g++",
+    package: "g++",
+};
+const IP: Tool = Tool {
+    program: "ip",
+    package: "iproute2",
+};
+const NGINX: Tool = Tool {
+    program: "nginx",
+    package: "nginx-light",
+};
+const NSENTER: Tool = Tool {
+    program: "nsenter",
+    package: "util-linux",
+};
+const OPENSSL: Tool = Tool {
+    program: "openssl",
+    package: "openssl",
+};
+const PYTHON: Tool = Tool {
+    program: "python3",
+    package: "python3",
+};
+const STRACE: Tool = Tool {
+    program: "strace",
+    package: "strace",
+};
+
+/// For the benches: a peer to measure against.
+pub(crate) const BENCH: &[Tool] = &[NGINX, OPENSSL];
+/// For libFuzzer, which is C++.
+pub(crate) const FUZZ: &[Tool] = &[CXX];
+/// For Python environments.
+pub(crate) const PYTHON_ONLY: &[Tool] = &[PYTHON];
+/// For the black-box suites.
+pub(crate) const TEST: &[Tool] = &[CURL, IP, NSENTER, OPENSSL, PYTHON, STRACE];
+
+/// Installs the programs that are missing, or says which are.
+///
+/// # Errors
+/// When one is missing and this is not Debian with root's rights, or when installing fails.
+pub(crate) fn programs(tools: &[Tool]) -> Result<()> {
+    install(
+        &tools
+            .iter()
+            .copied()
+            .filter(|tool| !shell::has(tool.program))
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// Makes or renews a private Python environment and returns its folder.
+///
+/// The list that it was made from is kept in it; while that equals `requirements`, nothing is done.
+///
+/// # Errors
+/// When Python is missing and cannot be installed, or a package cannot be had.
+pub(crate) fn python(folder: &str, requirements: &str) -> Result<PathBuf> {
+    let folder = shell::root().join(folder);
+    let list = shell::root().join(requirements);
+    let wanted = fs::read_to_string(&list).map_err(Error::file(&list))?;
+    let made_from = folder.join("made-from.txt");
+    if fs::read_to_string(&made_from).is_ok_and(|found| found == wanted) {
+        return Ok(folder);
+    }
+    programs(PYTHON_ONLY)?;
+    if shell::output(shell::command("python3").args(["-c", "import ensurepip"])).is_err() {
+        // Debian splits this module off from Python itself.
+        install(&[Tool {
+            program: "python3 -m venv",
+            package: "python3-venv",
+        }])?;
+    }
+    shell::run(
+        shell::command("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&folder),
+    )?;
+    shell::run(
+        shell::command(folder.join("bin/python"))
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-input",
+            ])
+            .args(["--only-binary", ":all:", "--require-hashes", "--requirement"])
+            .arg(&list),
+    )?;
+    fs::write(&made_from, wanted).map_err(Error::file(&made_from))?;
+    Ok(folder)
+}
+
+fn install(missing: &[Tool]) -> Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !may_install()? {
+        return Err(Error::Missing {
+            programs: join(missing.iter().map(|tool| tool.program)),
+            packages: join(missing.iter().map(|tool| tool.package)),
+        });
+    }
+    println!("installing {}", join(missing.iter().map(|tool| tool.package)));
+    shell::run(apt().args(["update", "--quiet"]))?;
+    shell::run(
+        apt()
+            .args(["install", "--quiet", "--yes", "--no-install-recommends"])
+            .args(missing.iter().map(|tool| tool.package)),
+    )
+}
+
+fn apt() -> std::process::Command {
+    let mut command = shell::command("apt-get");
+    // Run level 1: a package that brings a service (nginx) must not start it; the suites start what they need themselves.
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .env("RUNLEVEL", "1");
+    command.stdout(std::process::Stdio::null());
+    command
+}
+
+fn may_install() -> Result<bool> {
+    if !Path::new("/etc/debian_version").exists() || !shell::has("apt-get") {
+        return Ok(false);
+    }
+    let id = shell::output(shell::command("id").arg("-u"))?;
+    Ok(id.trim_ascii() == b"0")
+}
+
+fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(" ")
+}
