@@ -157,6 +157,122 @@ impl X509Attestation {
     }
 }
 
+/// What a write does to one of the two places of an attestation.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum SlotChange<T> {
+    /// It is empty afterwards: the place was missing or null in what the operator wrote.
+    #[default]
+    Clear,
+    /// It stays as it is stored: the operator sent back what reading shows of it.
+    Keep,
+    /// It holds this afterwards.
+    Set(T),
+}
+
+/// An attestation as an operator writes it; what is stored already fills the gaps.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttestationChange {
+    /// See [`Attestation::SymmetricKey`]. Where both keys are missing the stored ones stay; what is missing else is
+    /// drawn anew.
+    SymmetricKey {
+        /// The first key.
+        primary: Option<SymmetricKey>,
+        /// The second key.
+        secondary: Option<SymmetricKey>,
+    },
+    /// See [`Attestation::Tpm`].
+    Tpm {
+        /// Base64 as written.
+        endorsement_key: String,
+        /// Base64 as written.
+        storage_root_key: Option<String>,
+    },
+    /// See [`Attestation::X509`].
+    X509(X509Change),
+}
+
+impl AttestationChange {
+    /// The kind alone.
+    pub fn kind(&self) -> AttestationKind {
+        match self {
+            Self::SymmetricKey { .. } => AttestationKind::SymmetricKey,
+            Self::Tpm { .. } => AttestationKind::Tpm,
+            Self::X509(_) => AttestationKind::X509,
+        }
+    }
+}
+
+/// A certificate attestation as an operator writes it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum X509Change {
+    /// See [`X509Attestation::CaReferences`].
+    CaReferences {
+        /// The first name.
+        primary: Option<CertificateName>,
+        /// The second name.
+        secondary: Option<CertificateName>,
+    },
+    /// See [`X509Attestation::ClientCertificates`].
+    ClientCertificates {
+        /// The first certificate.
+        primary: SlotChange<Certificate>,
+        /// The second certificate.
+        secondary: SlotChange<Certificate>,
+    },
+    /// See [`X509Attestation::SigningCertificates`].
+    SigningCertificates {
+        /// The first certificate.
+        primary: SlotChange<Certificate>,
+        /// The second certificate.
+        secondary: SlotChange<Certificate>,
+    },
+}
+
+/// [`EnrollmentTerms`] as an operator writes them, without what the server sets itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TermsChange {
+    /// See [`EnrollmentTerms::status`].
+    pub status: ProvisioningStatus,
+    /// See [`EnrollmentTerms::iot_edge`].
+    pub iot_edge: bool,
+    /// See [`EnrollmentTerms::initial_twin`].
+    pub initial_twin: Option<InitialTwin>,
+    /// See [`EnrollmentTerms::reprovision`].
+    pub reprovision: ReprovisionPolicy,
+    /// See [`EnrollmentTerms::allocation`].
+    pub allocation: Option<AllocationPolicy>,
+    /// See [`EnrollmentTerms::hubs`].
+    pub hubs: Vec<HubName>,
+    /// See [`EnrollmentTerms::custom_allocation`].
+    pub custom_allocation: Option<CustomAllocation>,
+}
+
+/// An individual enrollment as an operator writes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndividualChange {
+    /// See [`IndividualEnrollment::id`].
+    pub id: RegistrationId,
+    /// See [`IndividualEnrollment::device_id`].
+    pub device_id: Option<DeviceId>,
+    /// See [`IndividualEnrollment::device_information`].
+    pub device_information: Option<Json>,
+    /// See [`IndividualEnrollment::attestation`].
+    pub attestation: AttestationChange,
+    /// See [`IndividualEnrollment::terms`].
+    pub terms: TermsChange,
+}
+
+/// An enrollment group as an operator writes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupChange {
+    /// See [`EnrollmentGroup::id`].
+    pub id: EnrollmentGroupId,
+    /// See [`EnrollmentGroup::attestation`].
+    pub attestation: AttestationChange,
+    /// See [`EnrollmentGroup::terms`].
+    pub terms: TermsChange,
+}
+
 /// Whether devices of an enrollment may register.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum ProvisioningStatus {
