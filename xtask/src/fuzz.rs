@@ -116,7 +116,28 @@ fn one(target: &str, folder: &Path, platform: &str, seconds: u32) -> Result<()> 
     if kept.is_dir() {
         command.arg(&kept);
     }
-    shell::run(&mut command)
+    let log = folder.join(format!("{target}.log"));
+    command.stderr(fs::File::create(&log).map_err(Error::file(&log))?);
+    let outcome = shell::run(&mut command);
+    report(&fs::read(&log).map_err(Error::file(&log))?, outcome.is_ok());
+    outcome
+}
+
+/// Prints of libFuzzer's long report what a reader needs: how much was tried, or, of a failure, its end.
+fn report(log: &[u8], passed: bool) {
+    const END: usize = 40;
+    let text = String::from_utf8_lossy(log);
+    let lines: Vec<&str> = text.lines().collect();
+    if passed {
+        for line in lines
+            .iter()
+            .filter(|line| line.starts_with("stat::number_of_executed_units"))
+        {
+            println!("  {line}");
+        }
+    } else {
+        println!("{}", lines[lines.len().saturating_sub(END)..].join("\n"));
+    }
 }
 
 /// Returns the names of the targets, one per file, in alphabetical order.

@@ -6,7 +6,7 @@
 pub(crate) fn lines_without_tests(text: &str) -> usize {
     let mut previous = "";
     for (index, line) in text.lines().enumerate() {
-        if previous == "#[cfg(test)]" && line.starts_with("mod ") {
+        if previous == "#[cfg(test)]" && line.starts_with("mod ") && line.ends_with('{') {
             return index.saturating_sub(1);
         }
         previous = line;
@@ -65,6 +65,7 @@ mod tests {
     fn tests_at_the_end_do_not_count() {
         assert_eq!(lines_without_tests(FILE), 4);
         assert_eq!(lines_without_tests("a\nb\n"), 2);
+        assert_eq!(lines_without_tests("#[cfg(test)]\nmod tests;\nfn a() {}\n"), 3);
     }
 
     #[test]

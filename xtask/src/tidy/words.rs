@@ -112,7 +112,7 @@ pub(super) fn holds(text: &str, word: &str) -> bool {
     })
 }
 
-/// Says whether a line names a numbered thing of a tracker: `issue 12`, or a number sign before a number.
+/// Says whether a line names a numbered thing of a tracker, in words or by a number sign before the number.
 pub(super) fn names_an_issue(line: &str) -> bool {
     let lower = line.to_lowercase();
     let spelled = lower
