@@ -1,7 +1,7 @@
 //! Reads, chains, checks and issues X.509 certificates.
 //!
 //! The bottom of the house: no other crate of Muster is used here, no clock is read, no socket opened, no file touched.
-//! Reading is as lenient as the service is; deciding trust (module `verify`) is strict about signatures, issuers and dates,
+//! Reading is as lenient as the service is; deciding trust ([`verify`]) is strict about signatures, issuers and dates,
 //! and can tell for every certificate it looked at why it did not count.
 
 mod algorithm;
@@ -12,6 +12,7 @@ mod error;
 mod name;
 mod thumbprint;
 mod time;
+pub mod verify;
 
 pub use algorithm::{Digest, KeyAlgorithm, MAX_RSA_BITS, MIN_RSA_BITS, SignatureAlgorithm};
 pub use certificate::{
