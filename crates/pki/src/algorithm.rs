@@ -185,8 +185,7 @@ impl SignatureAlgorithm {
             return Err(Unfit::WeakDigest);
         }
         match (self, key) {
-            (Self::Other(_), _) => Err(Unfit::Unsupported),
-            (_, KeyAlgorithm::Other(_)) => Err(Unfit::Unsupported),
+            (Self::Other(_), _) | (_, KeyAlgorithm::Other(_)) => Err(Unfit::Unsupported),
             (Self::Ed25519, KeyAlgorithm::Ed25519) => Ok(&signature::ED25519),
             (Self::Ecdsa(digest), KeyAlgorithm::EcP256) => match digest {
                 Digest::Sha256 => Ok(&ECDSA_P256_SHA256_ASN1),

@@ -6,7 +6,7 @@
 //! Nothing in here decides trust. A `Certificate` is always whole DER without trailing bytes.
 
 mod parse;
-mod text;
+pub(crate) mod text;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -204,12 +204,17 @@ impl Certificate {
     /// Answers the serial number in upper-case hex, an even number of digits, as its bytes stand in the certificate
     /// without the leading zero that only keeps it positive.
     pub fn serial_hex(&self) -> String {
-        let bytes = self.slice(&self.inner.facts.serial);
+        let bytes = self.serial_der();
         let shown = match bytes {
             [0, rest @ ..] if !rest.is_empty() => rest,
             _ => bytes,
         };
         HEXUPPER.encode(shown)
+    }
+
+    /// Answers the bytes of the serial number as they stand in the certificate.
+    pub(crate) fn serial_der(&self) -> &[u8] {
+        self.slice(&self.inner.facts.serial)
     }
 
     /// Answers the X.509 version, 1 to 3.
@@ -260,7 +265,7 @@ impl Certificate {
         self.inner.facts.key_bits
     }
 
-    /// Answers the DER of the SubjectPublicKeyInfo.
+    /// Answers the DER of the `SubjectPublicKeyInfo`.
     pub fn spki_der(&self) -> &[u8] {
         self.slice(&self.inner.facts.spki)
     }

@@ -10,7 +10,7 @@ pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const BIT_STRING: u8 = 0x03;
 /// Tag of OCTET STRING.
 pub(crate) const OCTET_STRING: u8 = 0x04;
-/// Tag of IA5String.
+/// Tag of `IA5String`.
 pub(crate) const IA5_STRING: u8 = 0x16;
 
 /// One element: its tag, its content, and all its bytes (header included).
@@ -70,6 +70,14 @@ pub(crate) fn write(tag: u8, content: &[u8]) -> Vec<u8> {
     }
     out.extend_from_slice(content);
     out
+}
+
+/// Writes a BIT STRING of whole bytes.
+pub(crate) fn write_bits(bytes: &[u8]) -> Vec<u8> {
+    let mut content = Vec::with_capacity(bytes.len() + 1);
+    content.push(0);
+    content.extend_from_slice(bytes);
+    write(BIT_STRING, &content)
 }
 
 /// Writes a SEQUENCE of elements that are already written.

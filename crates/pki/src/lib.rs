@@ -9,7 +9,10 @@ mod certificate;
 mod chain;
 mod der;
 mod error;
+pub mod issue;
+pub mod key;
 mod name;
+pub mod pfx;
 mod thumbprint;
 mod time;
 pub mod verify;
@@ -19,7 +22,8 @@ pub use certificate::{
     BasicConstraints, Certificate, KeyUsage, MAX_CERTIFICATE_BYTES, MAX_FILE_CERTIFICATES,
 };
 pub use chain::{Chain, MAX_CHAIN_BYTES, MAX_CHAIN_CERTIFICATES, Presented};
-pub use error::{ChainError, ParseError, ThumbprintError};
+pub use error::{ChainError, IssueError, KeyError, ParseError, PfxError, ThumbprintError};
+pub use key::{NewKey, PrivateKey};
 pub use name::Name;
 pub use thumbprint::{Sha256, Thumbprint};
 pub use time::Time;

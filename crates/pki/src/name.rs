@@ -73,7 +73,7 @@ impl Name {
             .as_deref()
     }
 
-    /// Answers the content of each RelativeDistinguishedName SET, in the order of the bytes (least specific first).
+    /// Answers the content of each `RelativeDistinguishedName` SET, in the order of the bytes (least specific first).
     fn relative_names(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
         let content = der::split(&self.inner.raw).map_or(&[][..], |(element, _)| element.content);
         elements(content).into_iter().map(|element| element.content)

@@ -80,7 +80,7 @@ pub(super) fn facts(der_bytes: &[u8]) -> Result<Facts, ParseError> {
     Ok(facts)
 }
 
-/// Answers the raw AlgorithmIdentifier beside the signature, having seen that nothing follows the signature.
+/// Answers the raw `AlgorithmIdentifier` beside the signature, having seen that nothing follows the signature.
 fn outer_algorithm(content: &[u8]) -> Result<&[u8], ParseError> {
     let parts = || {
         let (_, rest) = der::expect(content, der::SEQUENCE)?;
@@ -95,7 +95,7 @@ fn outer_algorithm(content: &[u8]) -> Result<&[u8], ParseError> {
     }
 }
 
-/// Answers the raw AlgorithmIdentifier inside the signed part: after the optional version and the serial number.
+/// Answers the raw `AlgorithmIdentifier` inside the signed part: after the optional version and the serial number.
 fn inner_algorithm(tbs: &[u8]) -> Option<&[u8]> {
     let (sequence, _) = der::expect(tbs, der::SEQUENCE)?;
     let (first, mut rest) = der::split(sequence.content)?;

@@ -130,7 +130,7 @@ enum End<B> {
 
 type Visit<'v, B> = dyn FnMut(&Path) -> ControlFlow<B> + 'v;
 
-impl<'a> Search<'a> {
+impl Search<'_> {
     fn run<B>(&mut self, visit: &mut Visit<'_, B>) -> ControlFlow<End<B>> {
         let leaf = self.chain.leaf();
         let judged = rules::leaf(leaf, self.now);
