@@ -1,0 +1,299 @@
+//! HTTPS calls over one kept connection.
+//!
+//! A name under `.localhost` leads to loopback by itself, as it does in browsers and curl; the address that the caller
+//! gives, if any, takes the place of every name. Answers are bounded in size and time.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio_rustls::TlsConnector;
+
+use crate::error::Error;
+use crate::io::TokioIo;
+use crate::tls::{self, ClientIdentity, Trust};
+
+/// Largest answer that is read, in bytes.
+const MAX_REPLY: usize = 64 << 20;
+
+/// Longest time for one call, unless the caller sets another.
+const CALL_TIME: Duration = Duration::from_secs(60);
+
+/// One call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The method.
+    pub method: Method,
+    /// Path and query, beginning with a slash.
+    pub target: String,
+    /// Headers besides `Host`.
+    pub headers: HeaderMap,
+    /// The body; empty for none.
+    pub body: Bytes,
+}
+
+impl Call {
+    /// Makes a call without headers and body.
+    pub fn new(method: Method, target: impl Into<String>) -> Self {
+        Self { method, target: target.into(), headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// Adds a header; a value that can't stand in a header is left out, and the server will say what is missing.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.append(name, value);
+        }
+        self
+    }
+
+    /// Sets a JSON body.
+    #[must_use]
+    pub fn json(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self.header(http::header::CONTENT_TYPE, "application/json; charset=utf-8")
+    }
+}
+
+/// An answer that was read whole.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// Makes calls to one host over a connection that is kept and opened anew when it broke.
+pub struct Http {
+    /// The name in `Host`, in SNI, and in the server's certificate.
+    host: String,
+    /// The port that the name is reached at.
+    port: u16,
+    /// Where the name leads, when the caller says so.
+    address: Option<SocketAddr>,
+    config: Arc<ClientConfig>,
+    call_time: Duration,
+    connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
+}
+
+impl Http {
+    /// Prepares calls to `host` at `port`; connects at the first one.
+    ///
+    /// # Errors
+    /// [`Error::Identity`], [`Error::Tls`] when trust can't be set up.
+    pub fn new(
+        host: impl Into<String>,
+        port: u16,
+        address: Option<SocketAddr>,
+        trust: &Trust,
+        identity: Option<&ClientIdentity>,
+    ) -> Result<Self, Error> {
+        let config = tls::settings(trust, identity)?;
+        let connection = Mutex::new(None);
+        Ok(Self { host: host.into(), port, address, config, call_time: CALL_TIME, connection })
+    }
+
+    /// Sets the longest time for one call.
+    #[must_use]
+    pub fn with_call_time(mut self, call_time: Duration) -> Self {
+        self.call_time = call_time;
+        self
+    }
+
+    /// The name that is called.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    fn place(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// Makes a call and reads the answer whole. A call on a kept connection that the server closed meanwhile is made
+    /// again on a new one.
+    ///
+    /// # Errors
+    /// Everything but [`Error::Refused`]: a status is the caller's to judge.
+    pub async fn send(&self, call: &Call) -> Result<Reply, Error> {
+        let answer = async {
+            let (head, body) = self.answer(call).await?.into_parts();
+            let body = http_body_util::Limited::new(body, MAX_REPLY);
+            let body = body.collect().await.map_err(|error| {
+                if error.is::<http_body_util::LengthLimitError>() {
+                    Error::TooLarge { host: self.place(), limit: MAX_REPLY }
+                } else {
+                    Error::Broken { host: self.place(), detail: error.to_string() }
+                }
+            })?;
+            Ok(Reply { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+        };
+        tokio::time::timeout(self.call_time, answer)
+            .await
+            .map_err(|_| Error::TimedOut { host: self.place(), seconds: self.call_time.as_secs() })?
+    }
+
+    /// Makes a call whose answer comes piece by piece, on a connection of its own.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn stream(&self, call: &Call) -> Result<(u16, HeaderMap, Pieces), Error> {
+        let mut sender = self.connect().await?;
+        let request = self.request(call)?;
+        let answer = sender.send_request(request).await.map_err(|e| self.broken(&e))?;
+        let (head, body) = answer.into_parts();
+        Ok((head.status.as_u16(), head.headers, Pieces { host: self.place(), body, _sender: sender }))
+    }
+
+    async fn answer(&self, call: &Call) -> Result<http::Response<Incoming>, Error> {
+        let mut kept = self.connection.lock().await;
+        if let Some(mut sender) = kept.take()
+            && sender.ready().await.is_ok()
+        {
+            // Only what certainly did not reach the server is repeated.
+            match sender.try_send_request(self.request(call)?).await {
+                Ok(answer) => {
+                    *kept = Some(sender);
+                    return Ok(answer);
+                }
+                Err(mut error) => {
+                    if error.take_message().is_none() {
+                        return Err(self.broken(error.error()));
+                    }
+                }
+            }
+        }
+        let mut sender = self.connect().await?;
+        let answer = sender.send_request(self.request(call)?).await.map_err(|e| self.broken(&e))?;
+        *kept = Some(sender);
+        Ok(answer)
+    }
+
+    fn broken(&self, error: &hyper::Error) -> Error {
+        let mut detail = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            detail = format!("{detail}: {cause}");
+            source = cause.source();
+        }
+        Error::Broken { host: self.place(), detail }
+    }
+
+    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Error> {
+        let unexpected = |detail: String| Error::Unexpected(format!("the call can't be written: {detail}"));
+        let uri: Uri = call.target.parse().map_err(|e: http::uri::InvalidUri| unexpected(e.to_string()))?;
+        let host = if self.port == 443 { self.host.clone() } else { self.place() };
+        let mut request = Request::new(Full::new(call.body.clone()));
+        *request.method_mut() = call.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = call.headers.clone();
+        let host = HeaderValue::from_str(&host).map_err(|e| unexpected(e.to_string()))?;
+        request.headers_mut().insert(http::header::HOST, host);
+        Ok(request)
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Error> {
+        let connect = |source| Error::Connect { host: self.place(), source };
+        let mut socket = Err(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable));
+        for address in self.addresses().await.map_err(connect)? {
+            socket = TcpStream::connect(address).await;
+            if socket.is_ok() {
+                break;
+            }
+        }
+        let socket = socket.map_err(connect)?;
+        socket.set_nodelay(true).map_err(connect)?;
+        let tls = |detail: String| Error::Tls { host: self.place(), detail };
+        let name = ServerName::try_from(self.host.clone()).map_err(|e| tls(e.to_string()))?;
+        let stream = TlsConnector::from(Arc::clone(&self.config))
+            .connect(name, socket)
+            .await
+            .map_err(|error| tls(error.to_string()))?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
+        tokio::spawn(async move {
+            // How the connection ended is told by the call that was on it.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
+            }
+        });
+        Ok(sender)
+    }
+
+    async fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
+        if let Some(address) = self.address {
+            return Ok(vec![address]);
+        }
+        if let Ok(ip) = self.host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, self.port)]);
+        }
+        if is_localhost(&self.host) {
+            let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+            return Ok(loopback.into_iter().map(|ip| SocketAddr::new(ip, self.port)).collect());
+        }
+        Ok(tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect())
+    }
+}
+
+/// Tells whether a name leads to loopback by itself. Source: RFC 6761, section 6.3.
+pub fn is_localhost(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+/// An answer that comes piece by piece.
+pub struct Pieces {
+    host: String,
+    body: Incoming,
+    /// The connection ends with its sender.
+    _sender: SendRequest<Full<Bytes>>,
+}
+
+impl Pieces {
+    /// Waits for the next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Error::Broken`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.map_err(|e| Error::Broken { host: self.host.clone(), detail: e.to_string() })?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn localhost_names_lead_to_loopback() {
+        for name in ["localhost", "muster-hub.azure-devices.muster.localhost", "A.LocalHost."] {
+            assert!(is_localhost(name), "{name}");
+        }
+        for name in ["localhost.example.com", "notlocalhost", "example.com"] {
+            assert!(!is_localhost(name), "{name}");
+        }
+    }
+}
