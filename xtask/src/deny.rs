@@ -4,13 +4,14 @@
 //! compiling the product. The advisory database is not asked: it lives in a repository that a build may not reach.
 
 use crate::error::Result;
-use crate::{needs, shell};
+use crate::{fuzz, needs, shell};
 
 /// Runs the checks on the workspace and on the fuzz targets, which are a workspace of their own.
 ///
 /// # Errors
 /// When a rule of `deny.toml` is broken, or the tool cannot be had.
 pub(crate) fn run() -> Result<()> {
+    fuzz::lock()?;
     let environment = needs::python(".venv", "xtask/tools.txt")?;
     for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
         shell::run(

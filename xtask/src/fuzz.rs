@@ -63,6 +63,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         ],
     };
     needs::programs(needs::FUZZ)?;
+    lock()?;
     let folder = Metadata::read()?.target_directory.join("fuzz");
     // Naming the platform keeps the flags away from build scripts and procedural macros.
     let platform = platform()?;
@@ -85,6 +86,39 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         one(target, &folder, &platform, options.seconds)?;
     }
     Ok(())
+}
+
+/// Brings `fuzz/Cargo.lock` in line with the product's, so that what is fuzzed is what is shipped.
+///
+/// It is not kept in the tree: the versions are those of the root's lock file, the two crates that only the targets use
+/// are pinned in their manifest, and nothing is left to choose.
+///
+/// # Errors
+/// When a file cannot be written, or cargo cannot complete the list.
+pub(crate) fn lock() -> Result<()> {
+    let root = shell::root();
+    let read = |name: &str| fs::read(root.join(name)).map_err(Error::file(root.join(name)));
+    let product = read("Cargo.lock")?;
+    let made_from = [product.as_slice(), &read("fuzz/Cargo.toml")?].concat();
+    let folder = Metadata::read()?.target_directory.join("fuzz");
+    let note = folder.join("lock-made-from");
+    let list = root.join("fuzz/Cargo.lock");
+    if list.is_file() && fs::read(&note).is_ok_and(|found| found == made_from) {
+        return Ok(());
+    }
+    fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+    fs::write(&list, product).map_err(Error::file(&list))?;
+    let mut complete = shell::cargo();
+    complete.args([
+        "metadata",
+        "--quiet",
+        "--format-version",
+        "1",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+    ]);
+    shell::output(&mut complete)?;
+    fs::write(&note, made_from).map_err(Error::file(&note))
 }
 
 fn one(target: &str, folder: &Path, platform: &str, seconds: u32) -> Result<()> {
