@@ -1,3 +1,13 @@
 //! The binary: command line, configuration, wiring, lifecycle.
 
-fn main() {}
+mod cli;
+mod commands;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}

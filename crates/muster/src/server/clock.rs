@@ -13,14 +13,22 @@ pub(crate) struct SystemClock {
 
 impl SystemClock {
     /// Starts the monotonic clock at zero.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     pub(crate) fn new() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 }
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     fn wall(&self) -> Wall {
         let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
@@ -29,9 +37,14 @@ impl Clock for SystemClock {
         Wall::from_micros(micros)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     fn mono(&self) -> Mono {
-        Mono::from_micros(u64::try_from(Instant::now().duration_since(self.start).as_micros()).unwrap_or(u64::MAX))
+        Mono::from_micros(
+            u64::try_from(Instant::now().duration_since(self.start).as_micros()).unwrap_or(u64::MAX),
+        )
     }
 }
 
@@ -41,6 +54,8 @@ impl Clock for SystemClock {
 /// When the operating system gives no randomness.
 pub(crate) fn system_random() -> Result<Random, std::io::Error> {
     let mut seed = [0; 32];
-    SysRng.try_fill_bytes(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
+    SysRng
+        .try_fill_bytes(&mut seed)
+        .map_err(|error| std::io::Error::other(error.to_string()))?;
     Ok(Random::from_seed(seed))
 }

@@ -46,7 +46,11 @@ pub(crate) struct Names {
 
 impl Default for Names {
     fn default() -> Self {
-        Self { domain: "muster.localhost".into(), azure_names: false, hosts: Vec::new() }
+        Self {
+            domain: "muster.localhost".into(),
+            azure_names: false,
+            hosts: Vec::new(),
+        }
     }
 }
 
@@ -92,7 +96,9 @@ impl FromStr for MetricsListen {
         if text == "off" {
             return Ok(Self::Off);
         }
-        text.parse().map(Self::At).map_err(|_| format!("{text:?} is neither an address with a port nor \"off\""))
+        text.parse()
+            .map(Self::At)
+            .map_err(|_| format!("{text:?} is neither an address with a port nor \"off\""))
     }
 }
 
@@ -154,7 +160,9 @@ pub(crate) struct Tokens {
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self { clock_skew: Span::seconds(300) }
+        Self {
+            clock_skew: Span::seconds(300),
+        }
     }
 }
 
@@ -171,7 +179,10 @@ pub(crate) struct Refusals {
 
 impl Default for Refusals {
     fn default() -> Self {
-        Self { keep: Span::seconds(7 * 24 * 3600), records: 100_000 }
+        Self {
+            keep: Span::seconds(7 * 24 * 3600),
+            records: 100_000,
+        }
     }
 }
 
@@ -187,7 +198,10 @@ pub(crate) struct Output {
 
 impl Default for Output {
     fn default() -> Self {
-        Self { log: "info".into(), format: LogFormat::Text }
+        Self {
+            log: "info".into(),
+            format: LogFormat::Text,
+        }
     }
 }
 
@@ -205,7 +219,13 @@ pub(crate) enum LogFormat {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Span(Duration);
 
-const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const UNITS: [(&str, u64); 5] = [
+    ("ms", 1),
+    ("s", 1_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
 
 impl Span {
     /// A span of whole seconds.
@@ -228,15 +248,20 @@ impl FromStr for Span {
         let (number, unit) = text.split_at(split);
         let number: u64 = number.parse().map_err(|_| wrong())?;
         let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-        Ok(Self(Duration::from_millis(number.checked_mul(*millis).ok_or_else(wrong)?)))
+        Ok(Self(Duration::from_millis(
+            number.checked_mul(*millis).ok_or_else(wrong)?,
+        )))
     }
 }
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        let (unit, size) =
-            UNITS.iter().rev().find(|(_, size)| millis > 0 && millis % size == 0).unwrap_or(&("ms", 1));
+        let (unit, size) = UNITS
+            .iter()
+            .rev()
+            .find(|(_, size)| millis > 0 && millis % size == 0)
+            .unwrap_or(&("ms", 1));
         write!(f, "{}{unit}", millis / size)
     }
 }
@@ -251,7 +276,9 @@ macro_rules! as_text {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+                String::deserialize(deserializer)?
+                    .parse()
+                    .map_err(serde::de::Error::custom)
             }
         }
     };
@@ -278,11 +305,18 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every problem that was found.
     pub(crate) fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let Some(path) = path else { return Ok(Self::default()) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError { problems: vec![format!("{}: {error}", path.display())] })?;
+        let Some(path) = path else {
+            return Ok(Self::default());
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+            problems: vec![format!("{}: {error}", path.display())],
+        })?;
         Self::parse(&text).map_err(|error| ConfigError {
-            problems: error.problems.into_iter().map(|p| format!("{}: {p}", path.display())).collect(),
+            problems: error
+                .problems
+                .into_iter()
+                .map(|p| format!("{}: {p}", path.display()))
+                .collect(),
         })
     }
 
@@ -292,8 +326,9 @@ impl Config {
     /// [`ConfigError`] with every problem that was found.
     pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
         // Each table is read by itself, so that a mistake in one does not hide those in another.
-        let table: toml::Table =
-            text.parse().map_err(|error: toml::de::Error| ConfigError { problems: vec![error.to_string()] })?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError {
+            problems: vec![error.to_string()],
+        })?;
         let mut problems = Vec::new();
         let mut config = Self::default();
         let known: BTreeSet<&str> = ["names", "listen", "limits", "tokens", "refusals", "output"].into();
@@ -316,7 +351,11 @@ impl Config {
             }
         }
         problems.extend(config.problems());
-        if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError { problems })
+        }
     }
 
     /// Everything that is wrong with the values, each with its path.
@@ -327,14 +366,20 @@ impl Config {
                 problems.push(problem.to_owned());
             }
         };
-        check(is_domain(&self.names.domain), "names.domain: a domain of letters, digits, '-' and '.' is due");
+        check(
+            is_domain(&self.names.domain),
+            "names.domain: a domain of letters, digits, '-' and '.' is due",
+        );
         for host in &self.names.hosts {
             check(
                 is_domain(host) || host.parse::<IpAddr>().is_ok(),
                 &format!("names.hosts: {host:?} is neither a host name nor an address"),
             );
         }
-        check(!self.listen.addresses.is_empty(), "listen.addresses: at least one is due");
+        check(
+            !self.listen.addresses.is_empty(),
+            "listen.addresses: at least one is due",
+        );
         let l = &self.limits;
         for (name, value) in [
             ("connections", l.connections),
@@ -343,10 +388,15 @@ impl Config {
         ] {
             check(value > 0, &format!("limits.{name}: at least 1 is due"));
         }
-        for (name, span) in
-            [("handshake_time", l.handshake_time), ("header_time", l.header_time), ("idle_time", l.idle_time)]
-        {
-            check(!span.get().is_zero(), &format!("limits.{name}: more than nothing is due"));
+        for (name, span) in [
+            ("handshake_time", l.handshake_time),
+            ("header_time", l.header_time),
+            ("idle_time", l.idle_time),
+        ] {
+            check(
+                !span.get().is_zero(),
+                &format!("limits.{name}: more than nothing is due"),
+            );
         }
         check(
             self.tokens.clock_skew.get() <= Duration::from_secs(3600),
@@ -411,7 +461,14 @@ mod tests {
     fn spans_have_units() {
         assert_eq!("7d".parse::<Span>().unwrap().to_string(), "7d");
         assert_eq!("1500ms".parse::<Span>().unwrap().to_string(), "1500ms");
-        for bad in ["", "7", "d", "7 d", "99999999999999999999d", "18446744073709551615d"] {
+        for bad in [
+            "",
+            "7",
+            "d",
+            "7 d",
+            "99999999999999999999d",
+            "18446744073709551615d",
+        ] {
             assert!(bad.parse::<Span>().is_err(), "{bad}");
         }
     }

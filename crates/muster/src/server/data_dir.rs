@@ -50,7 +50,10 @@ pub(crate) enum DataDirError {
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> DataDirError + '_ {
-    |source| DataDirError::Io { path: path.to_owned(), source }
+    |source| DataDirError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// A data directory.
@@ -95,7 +98,9 @@ impl DataDir {
         }
         for entry in fs::read_dir(&self.root).map_err(io_error(&self.root))? {
             let path = entry.map_err(io_error(&self.root))?.path();
-            let secret = path.extension().is_some_and(|extension| extension == "key" || extension == "token");
+            let secret = path
+                .extension()
+                .is_some_and(|extension| extension == "key" || extension == "token");
             if secret {
                 check_mode(&path, 0o600)?;
             }
@@ -174,8 +179,12 @@ impl DataDir {
         let path = self.root.join(name);
         let draft = self.root.join(format!("{name}.new"));
         let write = || -> io::Result<()> {
-            let mut file =
-                OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&draft)?;
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(true)
+                .write(true)
+                .mode(mode)
+                .open(&draft)?;
             file.set_permissions(fs::Permissions::from_mode(mode))?;
             file.write_all(bytes)?;
             file.sync_all()?;
@@ -197,13 +206,17 @@ impl DataDir {
     ///
     /// # Errors
     /// [`DataDirError::Malformed`] when the file does not hold 32 bytes, [`DataDirError::Io`].
-    pub(crate) fn secret(&self, name: &'static str, random: &Random) -> Result<Zeroizing<[u8; 32]>, DataDirError> {
+    pub(crate) fn secret(
+        &self,
+        name: &'static str,
+        random: &Random,
+    ) -> Result<Zeroizing<[u8; 32]>, DataDirError> {
         let path = self.root.join(name);
         if let Some(bytes) = read_file(&path)? {
-            let bytes: [u8; 32] = bytes
-                .as_slice()
-                .try_into()
-                .map_err(|_| DataDirError::Malformed { path, what: "32 bytes are due here" })?;
+            let bytes: [u8; 32] = bytes.as_slice().try_into().map_err(|_| DataDirError::Malformed {
+                path,
+                what: "32 bytes are due here",
+            })?;
             return Ok(Zeroizing::new(bytes));
         }
         let mut bytes = Zeroizing::new([0; 32]);
@@ -238,10 +251,15 @@ impl DataDir {
 /// # Errors
 /// [`DataDirError::Malformed`], [`DataDirError::Io`].
 pub(crate) fn read_token(path: &Path) -> Result<Option<Zeroizing<String>>, DataDirError> {
-    let Some(bytes) = read_file(path)? else { return Ok(None) };
+    let Some(bytes) = read_file(path)? else {
+        return Ok(None);
+    };
     let text = std::str::from_utf8(&bytes).map(str::trim).unwrap_or_default();
     if text.len() < 20 || !text.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(DataDirError::Malformed { path: path.to_owned(), what: "a token of one line is due here" });
+        return Err(DataDirError::Malformed {
+            path: path.to_owned(),
+            what: "a token of one line is due here",
+        });
     }
     Ok(Some(Zeroizing::new(text.to_owned())))
 }
@@ -250,16 +268,31 @@ fn read_file(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, DataDirError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(DataDirError::Io { path: path.to_owned(), source }),
+        Err(source) => {
+            return Err(DataDirError::Io {
+                path: path.to_owned(),
+                source,
+            });
+        }
     };
     let mut bytes = Zeroizing::new(Vec::new());
-    file.take(MAX_FILE).read_to_end(&mut bytes).map_err(io_error(path))?;
+    file.take(MAX_FILE)
+        .read_to_end(&mut bytes)
+        .map_err(io_error(path))?;
     Ok(Some(bytes))
 }
 
 fn check_mode(path: &Path, wanted: u32) -> Result<(), DataDirError> {
     let mode = fs::metadata(path).map_err(io_error(path))?.mode() & 0o777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(DataDirError::Loose { path: path.to_owned(), mode, wanted }) }
+    if mode & 0o077 == 0 {
+        Ok(())
+    } else {
+        Err(DataDirError::Loose {
+            path: path.to_owned(),
+            mode,
+            wanted,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -280,7 +313,11 @@ mod tests {
         data.master_key(&random).unwrap();
         data.new_operator_token(&random).unwrap();
         for name in ["master.key", "operator.token"] {
-            assert_eq!(fs::metadata(data.root().join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
+            assert_eq!(
+                fs::metadata(data.root().join(name)).unwrap().mode() & 0o777,
+                0o600,
+                "{name}"
+            );
         }
         assert_eq!(fs::metadata(data.root()).unwrap().mode() & 0o777, 0o700);
         data.check_modes().unwrap();

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use muster_dps::ports::{LinkedDevice, LinkedTwin};
 use muster_dps::{LinkedHub, LinkedHubError};
-use muster_hub::ports::{ProvisionedDevice, TwinChange};
 use muster_hub::Store;
+use muster_hub::ports::{ProvisionedDevice, TwinChange};
 use muster_model::twin::Twin;
 use muster_model::{DeviceId, HubKey, IfMatch, OperationId, RequestId, Wall};
 use muster_resources::{StoreError, WriteError};
@@ -36,7 +36,9 @@ enum Step {
 /// Derives the request id of a step from the operation id, whose last part is a random GUID.
 fn request_id(operation: &OperationId, step: Step) -> Result<RequestId, LinkedHubError> {
     let guid = operation.as_str().rsplit('.').next().and_then(RequestId::parse);
-    let mut bytes = guid.ok_or_else(|| LinkedHubError::Refused("the operation id has no GUID".into()))?.bytes();
+    let mut bytes = guid
+        .ok_or_else(|| LinkedHubError::Refused("the operation id has no GUID".into()))?
+        .bytes();
     if matches!(step, Step::Remove) {
         bytes[0] ^= 0x80;
     }
@@ -76,7 +78,9 @@ impl LinkedHub for LocalHubs {
             Ok(_) => Ok(()),
             Err(WriteError::Missing) => Err(LinkedHubError::Gone),
             Err(WriteError::Store(error)) => Err(unavailable(error)),
-            Err(error @ (WriteError::Exists | WriteError::Stale)) => Err(LinkedHubError::Refused(error.to_string())),
+            Err(error @ (WriteError::Exists | WriteError::Stale)) => {
+                Err(LinkedHubError::Refused(error.to_string()))
+            }
         }
     }
 
@@ -84,7 +88,12 @@ impl LinkedHub for LocalHubs {
         self.store.twin(hub, id).await.map_err(unavailable)
     }
 
-    async fn remove(&self, hub: HubKey, operation: &OperationId, id: &DeviceId) -> Result<(), LinkedHubError> {
+    async fn remove(
+        &self,
+        hub: HubKey,
+        operation: &OperationId,
+        id: &DeviceId,
+    ) -> Result<(), LinkedHubError> {
         let request = request_id(operation, Step::Remove)?;
         match self.store.delete_device(request, hub, id, IfMatch::Absent).await {
             Ok(()) | Err(WriteError::Missing) => Ok(()),
@@ -100,7 +109,8 @@ mod tests {
 
     #[test]
     fn the_steps_of_one_attempt_have_request_ids_of_their_own() {
-        let operation = OperationId::parse("5.506603669bd3e2bf.b3602f8f-76fe-4341-9214-bb6cfb891b8a").unwrap();
+        let operation =
+            OperationId::parse("5.506603669bd3e2bf.b3602f8f-76fe-4341-9214-bb6cfb891b8a").unwrap();
         let ensure = request_id(&operation, Step::Ensure).unwrap();
         assert_eq!(ensure.to_string(), "b3602f8f-76fe-4341-9214-bb6cfb891b8a");
         assert_ne!(ensure, request_id(&operation, Step::Remove).unwrap());
