@@ -1,0 +1,250 @@
+//! Explanations of what this domain refuses: callers of management and of service endpoints, names that lead nowhere, and
+//! handshakes that failed before anybody was named.
+//!
+//! A token's signature is not in a refusal, so it can't be computed again; what the token claimed is compared with what
+//! is configured now.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use muster_model::refusal::{Explanation, Refusal, TokenClaims};
+use muster_model::{DpsName, HubName, IdScope, PolicyName, ReasonCode};
+
+use crate::command::Command;
+use crate::directory::Directory;
+use crate::refusal_log::Explain;
+
+/// Sends each refusal to the domain whose rules made it.
+pub struct Routed {
+    hub: Arc<dyn Explain>,
+    provisioning: Arc<dyn Explain>,
+    rest: Arc<dyn Explain>,
+}
+
+impl Routed {
+    /// Puts the explainers of the domains together.
+    pub const fn new(hub: Arc<dyn Explain>, provisioning: Arc<dyn Explain>, rest: Arc<dyn Explain>) -> Self {
+        Self {
+            hub,
+            provisioning,
+            rest,
+        }
+    }
+}
+
+#[async_trait]
+impl Explain for Routed {
+    async fn explain(&self, refusal: &Refusal) -> Explanation {
+        if refusal.registration.is_some() {
+            self.provisioning.explain(refusal).await
+        } else if refusal.device.is_some() {
+            self.hub.explain(refusal).await
+        } else {
+            self.rest.explain(refusal).await
+        }
+    }
+}
+
+/// Explains what this domain refuses.
+pub struct Explainer {
+    directory: Arc<Directory>,
+}
+
+/// A hub or a provisioning service that a refusal names, as a command names it.
+enum Target {
+    Dps(String, Vec<PolicyName>),
+    Hub(String, Vec<PolicyName>),
+}
+
+impl Explainer {
+    /// Makes the explainer that looks at `directory`.
+    pub const fn new(directory: Arc<Directory>) -> Self {
+        Self { directory }
+    }
+
+    fn target(&self, refusal: &Refusal) -> Option<Target> {
+        let text = refusal.target.as_deref()?;
+        let label = text.split('.').next().unwrap_or(text);
+        if let Some(service) = IdScope::parse(text)
+            .ok()
+            .and_then(|scope| self.directory.service_by_scope(&scope))
+            .or_else(|| self.directory.service(&DpsName::parse(label).ok()?))
+        {
+            let policies = service.policies.iter().map(|one| one.name.clone()).collect();
+            return Some(Target::Dps(service.name.to_string(), policies));
+        }
+        let hub = self.directory.hub(&HubName::parse(label).ok()?)?;
+        let policies = hub.policies.iter().map(|one| one.name.clone()).collect();
+        Some(Target::Hub(hub.name.to_string(), policies))
+    }
+
+    /// Explains what went wrong with a token that a policy signed, or that should have been.
+    fn token(&self, refusal: &Refusal, steps: &mut Vec<String>, remedies: &mut Vec<String>) -> String {
+        let target = self.target(refusal);
+        let claims = refusal.token.as_ref();
+        if let Some(claims) = claims {
+            steps.push(claimed(claims));
+        }
+        if let Some(target) = &target {
+            steps.push(target.known_policies());
+            remedies.push(target.show_connection_string());
+        }
+        let policy = claims
+            .and_then(|claims| claims.policy.as_deref())
+            .unwrap_or("(none)");
+        let resource = claims.map_or("(unknown)", |claims| claims.resource.as_str());
+        let at = refusal.target.as_deref().unwrap_or("this server");
+        match refusal.reason {
+            ReasonCode::AudienceWrong => {
+                format!("The token was made for {resource}, which does not cover what was asked of {at}.")
+            }
+            ReasonCode::PolicyLacksRight => {
+                format!(
+                    "The policy {policy} of {at} lacks the right for \"{}\".",
+                    refusal.action
+                )
+            }
+            ReasonCode::PolicyUnknown => format!("{at} has no shared access policy named {policy}."),
+            ReasonCode::TokenExpired => format!(
+                "The token ended at {}, before the attempt at {}.",
+                claims.map_or_else(
+                    || "an unknown time".to_owned(),
+                    |claims| claims.expiry.to_string()
+                ),
+                refusal.at
+            ),
+            ReasonCode::TokenMalformed => {
+                "The Authorization header is not a SAS token with sr, sig and se.".to_owned()
+            }
+            _ => format!("The token was not signed with a current key of the policy {policy} of {at}."),
+        }
+    }
+
+    fn unknown(&self, refusal: &Refusal, steps: &mut Vec<String>, remedies: &mut Vec<String>) -> String {
+        let named = refusal.target.as_deref().unwrap_or("(none)");
+        if refusal.reason == ReasonCode::ScopeUnknown {
+            for service in self.directory.services().iter().take(SHOWN) {
+                steps.push(format!(
+                    "The id scope of {} is {}.",
+                    service.name, service.id_scope
+                ));
+            }
+            remedies.push(Command::new("muster iot dps list").into());
+            return format!("No provisioning service of this server has the id scope {named}.");
+        }
+        for hub in self.directory.hubs().iter().take(SHOWN) {
+            steps.push(format!("There is a hub {}.", hub.name));
+        }
+        let label = named.split('.').next().unwrap_or(named);
+        if let Ok(name) = HubName::parse(label) {
+            remedies.push(
+                Command::new("muster iot hub create")
+                    .flag("--name", name.as_str())
+                    .into(),
+            );
+        }
+        format!("This server has no hub named {named}.")
+    }
+}
+
+/// Hubs or services that an explanation lists at most.
+const SHOWN: usize = 10;
+
+#[async_trait]
+impl Explain for Explainer {
+    async fn explain(&self, refusal: &Refusal) -> Explanation {
+        let mut steps = Vec::new();
+        let mut remedies = Vec::new();
+        let sentence = match refusal.reason {
+            ReasonCode::AudienceWrong
+            | ReasonCode::PolicyLacksRight
+            | ReasonCode::PolicyUnknown
+            | ReasonCode::TokenExpired
+            | ReasonCode::TokenMalformed
+            | ReasonCode::TokenSignatureWrong => self.token(refusal, &mut steps, &mut remedies),
+            ReasonCode::HubUnknown | ReasonCode::ScopeUnknown => {
+                self.unknown(refusal, &mut steps, &mut remedies)
+            }
+            ReasonCode::OperatorTokenWrong => {
+                steps.push(
+                    "The operator's token stands in the file operator.token of the data directory.".into(),
+                );
+                "The bearer token is not the operator's.".to_owned()
+            }
+            ReasonCode::NoCredential => {
+                if let Some(target) = self.target(refusal) {
+                    remedies.push(target.show_connection_string());
+                }
+                format!("\"{}\" was asked without a token.", refusal.action)
+            }
+            reason => handshake(reason, &mut steps, &mut remedies),
+        };
+        Explanation {
+            reason: refusal.reason,
+            sentence,
+            steps,
+            remedies,
+        }
+    }
+}
+
+impl Target {
+    fn known_policies(&self) -> String {
+        let (Self::Dps(name, policies) | Self::Hub(name, policies)) = self;
+        let names: Vec<&str> = policies.iter().map(PolicyName::as_str).collect();
+        format!("The policies of {name} are {}.", names.join(", "))
+    }
+
+    fn show_connection_string(&self) -> String {
+        match self {
+            Self::Dps(name, _) => {
+                Command::new("muster iot dps connection-string show").flag("--dps-name", name)
+            }
+            Self::Hub(name, _) => {
+                Command::new("muster iot hub connection-string show").flag("--hub-name", name)
+            }
+        }
+        .into()
+    }
+}
+
+fn handshake(reason: ReasonCode, steps: &mut Vec<String>, remedies: &mut Vec<String>) -> String {
+    match reason {
+        ReasonCode::CertificateUnreadable => "The client's certificate could not be read as one.".to_owned(),
+        ReasonCode::ChainTooLong => format!(
+            "The client sent more than {} certificates, or more than {} bytes of them.",
+            muster_pki::MAX_CHAIN_CERTIFICATES,
+            muster_pki::MAX_CHAIN_BYTES
+        ),
+        ReasonCode::HandshakeServerRefused => {
+            steps.push(
+                "A client trusts this server when it is given the root certificate that the remedy prints."
+                    .into(),
+            );
+            remedies.push(Command::new("muster ca").into());
+            "The client did not accept this server's certificate.".to_owned()
+        }
+        ReasonCode::HandshakeTimedOut => "The client did not finish the TLS handshake in time.".to_owned(),
+        ReasonCode::ProofOfKeyWrong => {
+            steps.push("The private key that the client uses belongs to another certificate.".into());
+            "The client did not prove that it holds the private key of its certificate.".to_owned()
+        }
+        ReasonCode::UnsupportedAlgorithm => {
+            "The client's key is of a kind that is not supported here.".to_owned()
+        }
+        ReasonCode::HandshakeFailed => "The TLS handshake failed before a session was there.".to_owned(),
+        other => format!("The attempt was refused: {other}."),
+    }
+}
+
+/// Says what a token claimed.
+pub fn claimed(claims: &TokenClaims) -> String {
+    let policy = claims
+        .policy
+        .as_ref()
+        .map_or_else(|| "no policy".to_owned(), |name| format!("the policy {name}"));
+    format!(
+        "The token claims to be for {}, names {policy}, and ends at {}.",
+        claims.resource, claims.expiry
+    )
+}
