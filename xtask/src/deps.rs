@@ -1,7 +1,7 @@
 //! Holds the architecture: which crate may use which, which foreign driver has which door, and what may not be reached.
 //!
-//! The tables below are the law that ARCHITECTURE.md explains; whoever needs another edge changes both, with a
-//! decision record. Only direct dependencies are judged: the tables are closed, so nothing else can come in through them.
+//! The tables below are the law that ARCHITECTURE.md explains, and its map is held against them; whoever needs another
+//! edge changes both, with a decision record. Only direct dependencies are judged: the tables are closed, so nothing else can come in through them.
 //! Test-only edges obey the same table, because a test that needs an outer crate belongs to that crate.
 
 #[cfg(test)]
@@ -13,7 +13,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::metadata::{Metadata, Package};
-use crate::source;
+use crate::{shell, source};
 
 /// Which crates of ours each crate may use.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -48,7 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("muster-store", &["dps", "hub", "model", "pki", "resources"]),
     ("muster-tests", &[]),
-    ("muster-wire", &["model"]),
+    ("muster-wire", &["model", "pki"]),
     ("xtask", &[]),
 ];
 
@@ -136,6 +136,11 @@ const DOCUMENTS_ONLY: &[&str] = &["muster-dps", "muster-hub"];
 pub(crate) fn run() -> Result<()> {
     let metadata = Metadata::read()?;
     let mut findings = judge(&metadata.packages);
+    let page = shell::root().join("ARCHITECTURE.md");
+    findings.extend(judge_page(
+        &fs::read_to_string(&page).map_err(Error::file(&page))?,
+        &metadata.packages,
+    ));
     for package in &metadata.packages {
         findings.extend(judge_sources(&package.name, package.folder())?);
     }
@@ -212,6 +217,48 @@ fn judge(packages: &[Package]) -> Vec<String> {
         }
     }
     findings
+}
+
+/// Holds the map in ARCHITECTURE.md against the table: a row for each crate of the product, with the same edges.
+///
+/// A row is `| [`name`](crates/name) | reason | a, b |`; edges to crates that there are not yet may be left out.
+fn judge_page(text: &str, packages: &[Package]) -> Vec<String> {
+    let rows: BTreeMap<&str, BTreeSet<&str>> = text.lines().filter_map(row).collect();
+    let ours: BTreeSet<&str> = packages
+        .iter()
+        .filter_map(|package| package.name.strip_prefix("muster-"))
+        .collect();
+    let mut findings = Vec::new();
+    for (name, uses) in MAY_USE {
+        let Some(short) = name.strip_prefix("muster-") else {
+            continue;
+        };
+        if !ours.contains(short) || OUTSIDE.contains(name) {
+            continue;
+        }
+        let expected: BTreeSet<&str> = uses.iter().copied().filter(|used| ours.contains(used)).collect();
+        match rows.get(short) {
+            None => findings.push(format!("ARCHITECTURE.md: the map has no row for `{short}`")),
+            Some(shown) if *shown != expected => findings.push(format!(
+                "ARCHITECTURE.md: the map says that `{short}` uses {shown:?}, the table says {expected:?}"
+            )),
+            Some(_) => {}
+        }
+    }
+    findings
+}
+
+fn row(line: &str) -> Option<(&str, BTreeSet<&str>)> {
+    let mut cells = line.strip_prefix("| [`")?.split(" | ");
+    let name = cells.next()?.split_once('`')?.0;
+    let uses = cells.nth(1)?.trim_end_matches(['|', ' ']);
+    let uses = uses
+        .split(", ")
+        // What stands behind a name, such as "(documents only)", is said for readers.
+        .filter_map(|used| used.split_whitespace().next())
+        .filter(|used| *used != "–")
+        .collect();
+    Some((name, uses))
 }
 
 /// Judges what the sources of a package name.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{MAY_USE, judge, judge_sources};
+use super::{MAY_USE, judge, judge_page, judge_sources};
 use crate::metadata::{Dependency, Package};
 
 fn package(name: &str, uses: &[&str]) -> Package {
@@ -83,6 +83,24 @@ fn feature_that_chooses_more_than_test_helpers_is_refused() {
     let findings = judge(&[store]);
     assert_eq!(findings.len(), 1);
     assert!(findings[0].contains("`postgres`"), "{findings:?}");
+}
+
+#[test]
+fn map_that_says_something_else_than_the_table_is_found() {
+    let packages = [
+        package("muster-pki", &[]),
+        package("muster-model", &[]),
+        package("muster-hub", &[]),
+    ];
+    let page = "| [`pki`](crates/pki) | Reads | – |\n| [`model`](crates/model) | Nouns | pki |\n";
+    let good = format!("{page}| [`hub`](crates/hub) | Devices | model, pki (reading only) |\n");
+    assert_eq!(judge_page(&good, &packages), Vec::<String>::new());
+    let bad = format!("{page}| [`hub`](crates/hub) | Devices | model |\n");
+    assert_eq!(judge_page(&bad, &packages).len(), 1);
+    assert_eq!(
+        judge_page(page, &packages),
+        ["ARCHITECTURE.md: the map has no row for `hub`"]
+    );
 }
 
 #[test]

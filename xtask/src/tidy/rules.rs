@@ -163,7 +163,7 @@ fn rust(name: &str, text: &str, findings: &mut Vec<String>) {
         }
     }
     for (line, test) in source::tests(text) {
-        if test.starts_with("test_") || test.split('_').count() < 3 {
+        if test.starts_with("test_") || test.split('_').count() < 2 {
             findings.push(format!("{name}:{line}: `{test}` is no sentence; say what holds"));
         }
     }

@@ -112,12 +112,20 @@ pub(super) fn holds(text: &str, word: &str) -> bool {
     })
 }
 
-/// Says whether a line names a numbered thing of a tracker, in words or by a number sign before the number.
+/// Says whether a line names a numbered thing of our tracker, in words or by a number sign before the number.
+///
+/// Another project's is a source and may be named: its name stands right before, with a capital, a hyphen or a slash.
 pub(super) fn names_an_issue(line: &str) -> bool {
-    let lower = line.to_lowercase();
-    let spelled = lower
-        .match_indices("issue ")
-        .any(|(at, word)| lower[at + word.len()..].starts_with(|c: char| c.is_ascii_digit() || c == '#'));
+    let spelled = ["issue ", "Issue "]
+        .iter()
+        .flat_map(|word| line.match_indices(word))
+        .any(|(at, word)| {
+            let before = line[..at].split_whitespace().next_back().unwrap_or_default();
+            let is_source = before.contains(|c: char| c.is_uppercase() || matches!(c, '-' | '/'));
+            let is_ours =
+                before.is_empty() || before.ends_with("//") || before.ends_with("//!") || !is_source;
+            line[at + word.len()..].starts_with(|c: char| c.is_ascii_digit() || c == '#') && is_ours
+        });
     let marked = line.match_indices('#').any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after: String = line[at + 1..]
