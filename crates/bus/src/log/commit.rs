@@ -1,0 +1,472 @@
+//! Group commit: the open batch that appenders fill, and the one thread that writes, syncs and completes.
+//!
+//! The writer alone touches the current segment. It publishes a batch to readers first and to the waiters
+//! then, so that whoever was told that a record is durable can read it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::mem;
+use std::sync::{Arc, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use super::error::{Error, Refused};
+use super::format::{
+    BATCH_HEADER, BatchKind, Identity, POSITION_LIMIT, RawRecord, RecordKind, Records, padded, seal_batch,
+};
+use super::index::{Gathered, State};
+use super::segment::{Draft, file_name, seal};
+use super::watermark::Watermark;
+use super::{Appended, Current, Options, PartitionKey, Record, Shared};
+use crate::metrics;
+
+/// A buffer larger than this is given back when a batch needed little of it.
+const KEPT_BUFFER: usize = 256 * 1024;
+
+/// The batch that gathers while another one is synced.
+pub(super) struct OpenBatch {
+    bytes: Vec<u8>,
+    count: u32,
+    /// Number of this batch, from 1.
+    number: u64,
+    waiters: Vec<(Arc<Watermark>, u64)>,
+    partitions: HashMap<PartitionKey, (u64, i64)>,
+    base: u64,
+    deleted: BTreeSet<u64>,
+    mode: Mode,
+    has_events: bool,
+    rotate: bool,
+    stop: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Mode {
+    DiskFull,
+    Poisoned,
+    Running,
+}
+
+/// A batch that the writer took.
+struct Taken {
+    bytes: Vec<u8>,
+    count: u32,
+    waiters: Vec<(Arc<Watermark>, u64)>,
+    has_events: bool,
+    rotate: bool,
+}
+
+impl OpenBatch {
+    pub(super) fn new(state: &State) -> Self {
+        let partitions =
+            state.partitions.iter().map(|(key, value)| (*key, (value.next, value.last_enqueued))).collect();
+        Self {
+            bytes: vec![0; BATCH_HEADER],
+            count: 0,
+            number: 1,
+            waiters: Vec::new(),
+            partitions,
+            base: state.base,
+            deleted: state.deleted.clone(),
+            mode: Mode::Running,
+            has_events: false,
+            rotate: false,
+            stop: false,
+        }
+    }
+
+    /// Takes an event. The flag tells that the writer may be asleep.
+    pub(super) fn append(
+        &mut self,
+        options: &Options,
+        key: PartitionKey,
+        record: &Record<'_>,
+        watermark: &Arc<Watermark>,
+        ticket: u64,
+    ) -> Result<(Appended, bool), Refused> {
+        self.check()?;
+        if self.mode == Mode::DiskFull {
+            return Err(Refused::DiskFull);
+        }
+        if self.deleted.contains(&key.hub) {
+            return Err(Refused::HubDeleted);
+        }
+        let (next, last) = self.partitions.get(&key).copied().unwrap_or((self.base, i64::MIN));
+        let enqueued = record.received.max(last);
+        let Record { received, targets, payload } = *record;
+        let raw = RawRecord { kind: RecordKind::Event, key, position: next, enqueued, received, targets, payload };
+        if raw.length() + BATCH_HEADER > options.batch_bytes || u16::try_from(targets.len()).is_err() {
+            return Err(Refused::TooLarge);
+        }
+        if self.bytes.len() + raw.length() > options.batch_bytes {
+            return Err(Refused::Full);
+        }
+        if next >= POSITION_LIMIT {
+            return Err(Refused::PositionsExhausted);
+        }
+        let fresh = self.is_empty();
+        raw.encode(&mut self.bytes);
+        self.count += 1;
+        self.has_events = true;
+        self.partitions.insert(key, (next + 1, enqueued));
+        self.register(watermark, ticket);
+        Ok((Appended { position: next, enqueued }, fresh))
+    }
+
+    /// Takes a record of the log's own.
+    fn append_control(
+        &mut self,
+        options: &Options,
+        record: (RecordKind, PartitionKey, u64),
+        watermark: &Arc<Watermark>,
+        ticket: u64,
+    ) -> Result<(), Refused> {
+        self.check()?;
+        let (kind, key, position) = record;
+        // The state keeps the latest time itself; a record of the log's own moves no clock.
+        let raw =
+            RawRecord { kind, key, position, enqueued: 0, received: 0, targets: &[], payload: &[] };
+        let most = options.batch_bytes + usize::try_from(control_room(options) / 2).unwrap_or_default();
+        if self.bytes.len() + raw.length() > most {
+            return Err(Refused::Full);
+        }
+        raw.encode(&mut self.bytes);
+        self.count += 1;
+        if kind == RecordKind::HubDeleted {
+            self.deleted.insert(key.hub);
+            self.partitions.retain(|other, _| other.hub != key.hub);
+        }
+        self.register(watermark, ticket);
+        Ok(())
+    }
+
+    fn register(&mut self, watermark: &Arc<Watermark>, ticket: u64) {
+        if let Some(slot) = watermark.slot(self.number) {
+            if let Some((_, highest)) = self.waiters.get_mut(slot) {
+                *highest = ticket;
+                return;
+            }
+        }
+        watermark.take_slot(self.number, self.waiters.len());
+        self.waiters.push((Arc::clone(watermark), ticket));
+    }
+
+    fn check(&self) -> Result<(), Refused> {
+        if self.stop {
+            return Err(Refused::Closed);
+        }
+        if self.mode == Mode::Poisoned {
+            return Err(Refused::Poisoned);
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count == 0 && self.waiters.is_empty() && !self.rotate
+    }
+
+    fn take(&mut self, mut spare: Vec<u8>) -> Taken {
+        spare.clear();
+        spare.resize(BATCH_HEADER, 0);
+        self.number += 1;
+        Taken {
+            bytes: mem::replace(&mut self.bytes, spare),
+            count: mem::take(&mut self.count),
+            waiters: mem::take(&mut self.waiters),
+            has_events: mem::take(&mut self.has_events),
+            rotate: mem::take(&mut self.rotate),
+        }
+    }
+
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.mode == Mode::Poisoned
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.stop = true;
+    }
+
+    /// Lets events in again after space was found.
+    pub(super) fn space_found(&mut self) {
+        if self.mode == Mode::DiskFull {
+            self.mode = Mode::Running;
+        }
+    }
+}
+
+impl Shared {
+    /// Appends records of the log's own and blocks until they are durable.
+    pub(super) fn control(&self, records: &[(RecordKind, PartitionKey, u64)]) -> Result<(), Error> {
+        let watermark = Watermark::new();
+        let mut ticket = 0;
+        for record in records {
+            loop {
+                let taken = self.open().append_control(&self.options, *record, &watermark, ticket + 1);
+                match taken {
+                    Ok(()) => break,
+                    // The batch that is full commits without us; ours in it, if any, tell when.
+                    Err(Refused::Full) if ticket > 0 => {
+                        self.work.notify_one();
+                        watermark.wait(ticket).map_err(refused)?;
+                    }
+                    Err(Refused::Full) => self.flush()?,
+                    Err(reason) => return Err(refused(reason)),
+                }
+            }
+            ticket += 1;
+            self.work.notify_one();
+        }
+        watermark.wait(ticket).map_err(refused)
+    }
+
+    /// Blocks until the batch that is open now was dealt with.
+    pub(super) fn flush(&self) -> Result<(), Error> {
+        self.ask(false)
+    }
+
+    /// Has the writer start a new segment, if the current one has events; blocks until it did.
+    pub(super) fn rotate(&self) -> Result<(), Error> {
+        self.ask(true)
+    }
+
+    fn ask(&self, rotate: bool) -> Result<(), Error> {
+        let watermark = Watermark::new();
+        {
+            let mut open = self.open();
+            open.check().map_err(refused)?;
+            open.rotate |= rotate;
+            open.register(&watermark, 1);
+        }
+        self.work.notify_one();
+        match watermark.wait(1) {
+            // Events of others may have found no room: not this caller's concern.
+            Ok(()) | Err(Refused::DiskFull) => Ok(()),
+            Err(reason) => Err(refused(reason)),
+        }
+    }
+}
+
+fn refused(reason: Refused) -> Error {
+    match reason {
+        Refused::Closed => Error::Closed,
+        Refused::DiskFull => Error::Io {
+            action: "allocate",
+            name: "a new segment".to_owned(),
+            source: io::ErrorKind::StorageFull.into(),
+        },
+        _ => Error::Poisoned,
+    }
+}
+
+/// Starts the writer thread.
+pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("log-writer".to_owned()).spawn(move || run(&shared))
+}
+
+fn run(shared: &Shared) {
+    let mut spare = Vec::new();
+    loop {
+        let taken = {
+            let mut open = shared.open();
+            while open.is_empty() && !open.stop {
+                open = shared.work.wait(open).unwrap_or_else(PoisonError::into_inner);
+            }
+            if open.is_empty() {
+                return;
+            }
+            open.take(mem::take(&mut spare))
+        };
+        let Taken { mut bytes, count, waiters, has_events, rotate } = taken;
+        match write(shared, &mut bytes, count, has_events, rotate) {
+            Ok(()) => {
+                shared.commits.send_modify(|commits| *commits += 1);
+                for (watermark, ticket) in waiters {
+                    watermark.complete(ticket);
+                }
+            }
+            Err(Failure::DiskFull) => {
+                tracing::error!("the event log has no room for another segment; events are refused");
+                metrics::disk_full();
+                // Nothing of this batch was written; what gathered behind it has the same fate.
+                let behind = {
+                    let mut open = shared.open();
+                    open.mode = Mode::DiskFull;
+                    open.take(Vec::new())
+                };
+                for (watermark, _) in waiters.into_iter().chain(behind.waiters) {
+                    watermark.fail(Refused::DiskFull);
+                }
+            }
+            Err(Failure::Poison(error)) => {
+                tracing::error!(error = %Chain(&error), "the event log takes no more records until a restart");
+                metrics::poisoned(true);
+                let behind = {
+                    let mut open = shared.open();
+                    open.mode = Mode::Poisoned;
+                    open.take(Vec::new())
+                };
+                for (watermark, _) in waiters.into_iter().chain(behind.waiters) {
+                    watermark.fail(Refused::Poisoned);
+                }
+                return;
+            }
+        }
+        if bytes.capacity() > KEPT_BUFFER && bytes.len() < bytes.capacity() / 8 {
+            bytes = Vec::new();
+        }
+        spare = bytes;
+    }
+}
+
+enum Failure {
+    /// Nothing was written.
+    DiskFull,
+    /// What is on the disk is not known.
+    Poison(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Poison(error)
+    }
+}
+
+fn write(
+    shared: &Shared,
+    bytes: &mut Vec<u8>,
+    count: u32,
+    has_events: bool,
+    rotate_asked: bool,
+) -> Result<(), Failure> {
+    let first = Records::new(bytes.get(BATCH_HEADER..).unwrap_or_default())
+        .flatten()
+        .next()
+        .map(|record| (record.position, record.enqueued));
+    let needed = padded(bytes.len()) as u64;
+    let (fits, aged, has_batches) = {
+        let view = shared.view();
+        let current = &view.current;
+        let room = if has_events { control_room(&shared.options) } else { 0 };
+        let fits = current.end + needed + current.table.footer_bytes() + room <= current.size;
+        let aged = match (current.first_enqueued, first) {
+            (Some(begun), Some((_, enqueued))) if has_events => {
+                enqueued.saturating_sub(begun) >= shared.options.slice
+            }
+            _ => false,
+        };
+        (fits, aged, current.first_enqueued.is_some())
+    };
+    let due = aged || (rotate_asked && has_batches);
+    if !fits || due {
+        match rotate(shared, needed) {
+            // A segment that is only old, or asked to be closed, goes on while there is no room for the next.
+            Err(Failure::DiskFull) if fits => {}
+            other => other?,
+        }
+    }
+    let Some(first) = first else {
+        return Ok(());
+    };
+    let (identity, file, end) = {
+        let view = shared.view();
+        (view.current.identity, Arc::clone(&view.current.file), view.current.end)
+    };
+    let length = bytes.len();
+    seal_batch(bytes, BatchKind::Records, count, first, end, &identity);
+    let name = file_name(identity.segment);
+    file.write_at(bytes, end).map_err(Error::io("write", &name))?;
+    #[expect(clippy::disallowed_methods, reason = "measures the sync itself for a metric; nothing is decided by it")]
+    let begun = Instant::now();
+    file.sync_data().map_err(Error::io("sync", &name))?;
+    metrics::committed(count, bytes.len(), begun.elapsed());
+    let mut view = shared.view_mut();
+    let view = &mut *view;
+    for record in Records::new(bytes.get(BATCH_HEADER..length).unwrap_or_default()).flatten() {
+        view.state.apply(&record);
+        if record.kind == RecordKind::Event {
+            view.current.first_enqueued.get_or_insert(record.enqueued);
+        }
+        view.current.table.note(&record, end);
+    }
+    view.current.end = end + bytes.len() as u64;
+    Ok(())
+}
+
+/// Seals the current segment and starts the next, which has room for `needed` bytes at least.
+fn rotate(shared: &Shared, needed: u64) -> Result<(), Failure> {
+    let (state, identity, file, end, table) = {
+        let view = shared.view();
+        let current = &view.current;
+        (view.state.clone(), current.identity, Arc::clone(&current.file), current.end, current.table.clone())
+    };
+    let next = Identity { segment: identity.segment + 1, ..identity };
+    let current = match start_segment(shared, next, &state, needed) {
+        Ok(draft) => draft,
+        Err(Error::Io { source, .. }) if is_full(&source) => return Err(Failure::DiskFull),
+        Err(error) => return Err(Failure::Poison(error)),
+    };
+    let (draft, size) = current;
+    let sealed = seal(identity, &file, end, table)?;
+    draft.publish(shared.disk.as_ref())?;
+    let mut view = shared.view_mut();
+    view.segments.insert(identity.segment, Arc::new(sealed));
+    view.current = Current {
+        identity: next,
+        file: draft.file,
+        end: draft.end,
+        size,
+        table: Gathered::default(),
+        first_enqueued: None,
+    };
+    Ok(())
+}
+
+fn start_segment(
+    shared: &Shared,
+    identity: Identity,
+    state: &State,
+    needed: u64,
+) -> Result<(Draft, u64), Error> {
+    let disk = shared.disk.as_ref();
+    let length = segment_length(&shared.options, state, needed);
+    let free = disk.free_space().map_err(Error::io("measure", "the log's directory"))?;
+    if free < length.saturating_add(shared.options.reserve_bytes) {
+        return Err(Error::io("allocate", file_name(identity.segment))(io::ErrorKind::StorageFull.into()));
+    }
+    let mut draft = Draft::create(disk, identity, length, state.latest)?;
+    if let Err(error) = draft.write_state(state).and_then(|()| draft.sync()) {
+        draft.discard(disk);
+        return Err(error);
+    }
+    Ok((draft, length))
+}
+
+/// Length of a new segment: the configured one, or what the snapshot and the first batch need.
+pub(super) fn segment_length(options: &Options, state: &State, needed: u64) -> u64 {
+    let snapshot = 128 + 48 * state.partitions.len() as u64 + 8 * state.deleted.len() as u64;
+    options.segment_bytes.max(snapshot + needed + 2 * control_room(options) + 4096)
+}
+
+/// Room that a batch and a segment keep for the log's own records, so that retention goes on when a segment
+/// is full and the disk has no room for another.
+fn control_room(options: &Options) -> u64 {
+    (options.segment_bytes / 16).min(64 << 10)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Shows an error with its sources, for the log.
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
