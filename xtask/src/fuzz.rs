@@ -157,21 +157,33 @@ fn one(target: &str, folder: &Path, platform: &str, seconds: u32) -> Result<()> 
     outcome
 }
 
-/// Prints of libFuzzer's long report what a reader needs: how much was tried, or, of a failure, its end.
+/// Prints of libFuzzer's long report what a reader needs: how much was tried, or what failed and with which input.
 fn report(log: &[u8], passed: bool) {
-    const END: usize = 40;
     let text = String::from_utf8_lossy(log);
-    let lines: Vec<&str> = text.lines().collect();
     if passed {
-        for line in lines
-            .iter()
+        for line in text
+            .lines()
             .filter(|line| line.starts_with("stat::number_of_executed_units"))
         {
             println!("  {line}");
         }
     } else {
-        println!("{}", lines[lines.len().saturating_sub(END)..].join("\n"));
+        println!("{}", failure(&text));
     }
+}
+
+/// Cuts a failure out of a report: from the panic on, or the end where there was none, within a bound.
+fn failure(text: &str) -> String {
+    const LONGEST: usize = 100;
+    let lines: Vec<&str> = text.lines().collect();
+    let panic = lines.iter().position(|line| line.contains("panicked at"));
+    let from = panic.unwrap_or_else(|| lines.len().saturating_sub(LONGEST));
+    lines[from..]
+        .iter()
+        .take(LONGEST)
+        .copied()
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Returns the names of the targets, one per file, in alphabetical order.
@@ -203,7 +215,7 @@ fn platform() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::targets;
+    use super::{failure, targets};
 
     #[test]
     fn each_source_file_is_a_target() {
@@ -212,6 +224,17 @@ mod tests {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         assert_eq!(targets(folder.path()).unwrap(), ["chain", "token"]);
+    }
+
+    #[test]
+    fn a_report_is_cut_at_the_panic_and_else_at_its_end() {
+        assert_eq!(
+            failure("INFO: seed\nthread panicked at a.rs\nwhy"),
+            "thread panicked at a.rs\nwhy"
+        );
+        let long = "line\n".repeat(500);
+        assert_eq!(failure(&format!("first\n{long}last")).lines().count(), 100);
+        assert!(failure(&format!("first\n{long}last")).ends_with("last"));
     }
 
     #[test]

@@ -10,53 +10,23 @@ use crate::error::{Error, Result};
 use crate::shell;
 
 /// A program, and Debian's package that brings it.
-#[derive(Clone, Copy)]
-pub(crate) struct Tool {
-    program: &'static str,
-    package: &'static str,
-}
+type Tool = (&'static str, &'static str);
 
-const CURL: Tool = Tool {
-    program: "curl",
-    package: "curl",
-};
-const CXX: Tool = Tool {
-    program: "g++",
-    package: "g++",
-};
-const IP: Tool = Tool {
-    program: "ip",
-    package: "iproute2",
-};
-const NGINX: Tool = Tool {
-    program: "nginx",
-    package: "nginx-light",
-};
-const NSENTER: Tool = Tool {
-    program: "nsenter",
-    package: "util-linux",
-};
-const OPENSSL: Tool = Tool {
-    program: "openssl",
-    package: "openssl",
-};
-const PYTHON: Tool = Tool {
-    program: "python3",
-    package: "python3",
-};
-const STRACE: Tool = Tool {
-    program: "strace",
-    package: "strace",
-};
+const PYTHON: Tool = ("python3", "python3");
 
 /// For the benches: a peer to measure against.
-pub(crate) const BENCH: &[Tool] = &[NGINX, OPENSSL];
+pub(crate) const BENCH: &[Tool] = &[("nginx", "nginx-light"), ("openssl", "openssl")];
 /// For libFuzzer, which is C++.
-pub(crate) const FUZZ: &[Tool] = &[CXX];
-/// For Python environments.
-pub(crate) const PYTHON_ONLY: &[Tool] = &[PYTHON];
+pub(crate) const FUZZ: &[Tool] = &[("g++", "g++")];
 /// For the black-box suites.
-pub(crate) const TEST: &[Tool] = &[CURL, IP, NSENTER, OPENSSL, PYTHON, STRACE];
+pub(crate) const TEST: &[Tool] = &[
+    ("curl", "curl"),
+    ("ip", "iproute2"),
+    ("nsenter", "util-linux"),
+    ("openssl", "openssl"),
+    PYTHON,
+    ("strace", "strace"),
+];
 
 /// Installs the programs that are missing, or says which are.
 ///
@@ -67,7 +37,7 @@ pub(crate) fn programs(tools: &[Tool]) -> Result<()> {
         &tools
             .iter()
             .copied()
-            .filter(|tool| !shell::has(tool.program))
+            .filter(|(program, _)| !shell::has(program))
             .collect::<Vec<_>>(),
     )
 }
@@ -86,13 +56,10 @@ pub(crate) fn python(folder: &str, requirements: &str) -> Result<PathBuf> {
     if fs::read_to_string(&made_from).is_ok_and(|found| found == wanted) {
         return Ok(folder);
     }
-    programs(PYTHON_ONLY)?;
+    programs(&[PYTHON])?;
     if shell::output(shell::command("python3").args(["-c", "import ensurepip"])).is_err() {
         // Debian splits this module off from Python itself.
-        install(&[Tool {
-            program: "python3 -m venv",
-            package: "python3-venv",
-        }])?;
+        install(&[("python3 -m venv", "python3-venv")])?;
     }
     shell::run(
         shell::command("python3")
@@ -122,16 +89,16 @@ fn install(missing: &[Tool]) -> Result<()> {
     }
     if !may_install()? {
         return Err(Error::Missing {
-            programs: join(missing.iter().map(|tool| tool.program)),
-            packages: join(missing.iter().map(|tool| tool.package)),
+            programs: join(missing.iter().map(|(program, _)| *program)),
+            packages: join(missing.iter().map(|(_, package)| *package)),
         });
     }
-    println!("installing {}", join(missing.iter().map(|tool| tool.package)));
+    println!("installing {}", join(missing.iter().map(|(_, package)| *package)));
     shell::run(apt().args(["update", "--quiet"]))?;
     shell::run(
         apt()
             .args(["install", "--quiet", "--yes", "--no-install-recommends"])
-            .args(missing.iter().map(|tool| tool.package)),
+            .args(missing.iter().map(|(_, package)| *package)),
     )
 }
 

@@ -76,9 +76,13 @@ pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
 
 /// Returns the command as one would type it.
 pub(crate) fn spelled(command: &Command) -> String {
-    let mut line = Path::new(command.get_program())
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let program = Path::new(command.get_program());
+    // Cargo tells us its own path; nobody types that.
+    let mut line = if program.file_stem().is_some_and(|name| name == "cargo") {
+        "cargo".to_owned()
+    } else {
+        program.display().to_string()
+    };
     for argument in command.get_args() {
         line.push(' ');
         line.push_str(&argument.to_string_lossy());
