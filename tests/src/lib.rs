@@ -16,12 +16,14 @@
     reason = "the suites find the binary by the environment and give a start a deadline of real time"
 )]
 
+mod authority;
 mod curl;
 mod namespace;
 mod run;
 mod sas;
 mod server;
 
+pub use authority::Credential;
 pub use curl::{Answer, Curl, CurlFailure};
 pub use namespace::Namespace;
 pub use run::{Ended, openssl, python, sh, tool, try_openssl};
