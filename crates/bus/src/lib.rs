@@ -5,6 +5,10 @@
 //! held to the promises of the port by one battery, [`contract`]. [`sim`] is a disk that forgets and tears.
 //! What does not belong here: what an event says on the wire, who may read it, where a message goes.
 
+pub mod contract;
+pub mod local;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod sim;
+mod stored;

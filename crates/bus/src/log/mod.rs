@@ -161,6 +161,11 @@ struct Current {
     first_enqueued: Option<i64>,
 }
 
+/// Writes an error with its sources, for messages.
+pub(crate) fn chain(error: &Error) -> String {
+    commit::Chain(error).to_string()
+}
+
 impl Log {
     /// Opens the log of a directory that must hold one.
     ///
