@@ -65,6 +65,8 @@ pub enum Error {
 
 fn refused(status: u16, code: Option<&str>, message: &str, tracking_id: Option<&str>) -> String {
     let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
-    let tracking = tracking_id.map(|id| format!("; tracking id {id}")).unwrap_or_default();
+    let tracking = tracking_id
+        .map(|id| format!("; tracking id {id}"))
+        .unwrap_or_default();
     format!("refused with {status}{code}: {message}{tracking}")
 }

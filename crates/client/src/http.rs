@@ -44,7 +44,12 @@ pub struct Call {
 impl Call {
     /// Makes a call without headers and body.
     pub fn new(method: Method, target: impl Into<String>) -> Self {
-        Self { method, target: target.into(), headers: HeaderMap::new(), body: Bytes::new() }
+        Self {
+            method,
+            target: target.into(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
     }
 
     /// Adds a header; a value that can't stand in a header is left out, and the server will say what is missing.
@@ -109,7 +114,14 @@ impl Http {
     ) -> Result<Self, Error> {
         let config = tls::settings(trust, identity)?;
         let connection = Mutex::new(None);
-        Ok(Self { host: host.into(), port, address, config, call_time: CALL_TIME, connection })
+        Ok(Self {
+            host: host.into(),
+            port,
+            address,
+            config,
+            call_time: CALL_TIME,
+            connection,
+        })
     }
 
     /// Sets the longest time for one call.
@@ -139,16 +151,29 @@ impl Http {
             let body = http_body_util::Limited::new(body, MAX_REPLY);
             let body = body.collect().await.map_err(|error| {
                 if error.is::<http_body_util::LengthLimitError>() {
-                    Error::TooLarge { host: self.place(), limit: MAX_REPLY }
+                    Error::TooLarge {
+                        host: self.place(),
+                        limit: MAX_REPLY,
+                    }
                 } else {
-                    Error::Broken { host: self.place(), detail: error.to_string() }
+                    Error::Broken {
+                        host: self.place(),
+                        detail: error.to_string(),
+                    }
                 }
             })?;
-            Ok(Reply { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+            Ok(Reply {
+                status: head.status.as_u16(),
+                headers: head.headers,
+                body: body.to_bytes(),
+            })
         };
         tokio::time::timeout(self.call_time, answer)
             .await
-            .map_err(|_| Error::TimedOut { host: self.place(), seconds: self.call_time.as_secs() })?
+            .map_err(|_| Error::TimedOut {
+                host: self.place(),
+                seconds: self.call_time.as_secs(),
+            })?
     }
 
     /// Makes a call whose answer comes piece by piece, on a connection of its own.
@@ -160,7 +185,15 @@ impl Http {
         let request = self.request(call)?;
         let answer = sender.send_request(request).await.map_err(|e| self.broken(&e))?;
         let (head, body) = answer.into_parts();
-        Ok((head.status.as_u16(), head.headers, Pieces { host: self.place(), body, _sender: sender }))
+        Ok((
+            head.status.as_u16(),
+            head.headers,
+            Pieces {
+                host: self.place(),
+                body,
+                _sender: sender,
+            },
+        ))
     }
 
     async fn answer(&self, call: &Call) -> Result<http::Response<Incoming>, Error> {
@@ -182,7 +215,10 @@ impl Http {
             }
         }
         let mut sender = self.connect().await?;
-        let answer = sender.send_request(self.request(call)?).await.map_err(|e| self.broken(&e))?;
+        let answer = sender
+            .send_request(self.request(call)?)
+            .await
+            .map_err(|e| self.broken(&e))?;
         *kept = Some(sender);
         Ok(answer)
     }
@@ -194,13 +230,23 @@ impl Http {
             detail = format!("{detail}: {cause}");
             source = cause.source();
         }
-        Error::Broken { host: self.place(), detail }
+        Error::Broken {
+            host: self.place(),
+            detail,
+        }
     }
 
     fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Error> {
         let unexpected = |detail: String| Error::Unexpected(format!("the call can't be written: {detail}"));
-        let uri: Uri = call.target.parse().map_err(|e: http::uri::InvalidUri| unexpected(e.to_string()))?;
-        let host = if self.port == 443 { self.host.clone() } else { self.place() };
+        let uri: Uri = call
+            .target
+            .parse()
+            .map_err(|e: http::uri::InvalidUri| unexpected(e.to_string()))?;
+        let host = if self.port == 443 {
+            self.host.clone()
+        } else {
+            self.place()
+        };
         let mut request = Request::new(Full::new(call.body.clone()));
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = uri;
@@ -211,7 +257,10 @@ impl Http {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Error> {
-        let connect = |source| Error::Connect { host: self.place(), source };
+        let connect = |source| Error::Connect {
+            host: self.place(),
+            source,
+        };
         let mut socket = Err(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable));
         for address in self.addresses().await.map_err(connect)? {
             socket = TcpStream::connect(address).await;
@@ -221,14 +270,18 @@ impl Http {
         }
         let socket = socket.map_err(connect)?;
         socket.set_nodelay(true).map_err(connect)?;
-        let tls = |detail: String| Error::Tls { host: self.place(), detail };
+        let tls = |detail: String| Error::Tls {
+            host: self.place(),
+            detail,
+        };
         let name = ServerName::try_from(self.host.clone()).map_err(|e| tls(e.to_string()))?;
         let stream = TlsConnector::from(Arc::clone(&self.config))
             .connect(name, socket)
             .await
             .map_err(|error| tls(error.to_string()))?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.broken(&error))?;
         tokio::spawn(async move {
             // How the connection ended is told by the call that was on it.
             if let Err(error) = connection.await {
@@ -242,14 +295,24 @@ impl Http {
         if let Some(address) = self.address {
             return Ok(vec![address]);
         }
-        if let Ok(ip) = self.host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        if let Ok(ip) = self
+            .host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>()
+        {
             return Ok(vec![SocketAddr::new(ip, self.port)]);
         }
         if is_localhost(&self.host) {
             let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-            return Ok(loopback.into_iter().map(|ip| SocketAddr::new(ip, self.port)).collect());
+            return Ok(loopback
+                .into_iter()
+                .map(|ip| SocketAddr::new(ip, self.port))
+                .collect());
         }
-        Ok(tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect())
+        Ok(tokio::net::lookup_host((self.host.as_str(), self.port))
+            .await?
+            .collect())
     }
 }
 
@@ -274,7 +337,10 @@ impl Pieces {
     /// [`Error::Broken`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         while let Some(frame) = self.body.frame().await {
-            let frame = frame.map_err(|e| Error::Broken { host: self.host.clone(), detail: e.to_string() })?;
+            let frame = frame.map_err(|e| Error::Broken {
+                host: self.host.clone(),
+                detail: e.to_string(),
+            })?;
             if let Ok(data) = frame.into_data() {
                 return Ok(Some(data));
             }
@@ -289,7 +355,11 @@ mod tests {
 
     #[test]
     fn localhost_names_lead_to_loopback() {
-        for name in ["localhost", "muster-hub.azure-devices.muster.localhost", "A.LocalHost."] {
+        for name in [
+            "localhost",
+            "muster-hub.azure-devices.muster.localhost",
+            "A.LocalHost.",
+        ] {
             assert!(is_localhost(name), "{name}");
         }
         for name in ["localhost.example.com", "notlocalhost", "example.com"] {

@@ -20,7 +20,10 @@ pub(crate) struct TokioIo<T> {
 impl<T> TokioIo<T> {
     /// Wraps a stream.
     pub(crate) fn new(inner: T) -> Self {
-        Self { inner, buffer: vec![0; CHUNK].into_boxed_slice() }
+        Self {
+            inner,
+            buffer: vec![0; CHUNK].into_boxed_slice(),
+        }
     }
 }
 
@@ -32,7 +35,9 @@ impl<T: AsyncRead + Unpin> Read for TokioIo<T> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let room = cursor.remaining().min(CHUNK);
-        let Some(space) = this.buffer.get_mut(..room) else { return Poll::Ready(Ok(())) };
+        let Some(space) = this.buffer.get_mut(..room) else {
+            return Poll::Ready(Ok(()));
+        };
         let mut buffer = ReadBuf::new(space);
         match Pin::new(&mut this.inner).poll_read(context, &mut buffer) {
             Poll::Ready(Ok(())) => {

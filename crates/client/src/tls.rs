@@ -26,7 +26,10 @@ pub struct ClientIdentity {
 
 impl Clone for ClientIdentity {
     fn clone(&self) -> Self {
-        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+        }
     }
 }
 
@@ -52,13 +55,19 @@ impl ClientIdentity {
 /// certificates can't be read.
 pub(crate) fn settings(trust: &Trust, identity: Option<&ClientIdentity>) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = |detail: String| Error::Tls { host: "any server".into(), detail };
+    let tls = |detail: String| Error::Tls {
+        host: "any server".into(),
+        detail,
+    };
     let mut roots = RootCertStore::empty();
     match trust {
         Trust::Roots(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|e| tls(format!("a trusted certificate can't be read: {e}")))?;
-                roots.add(certificate).map_err(|e| tls(format!("a trusted certificate can't be used: {e}")))?;
+                let certificate =
+                    certificate.map_err(|e| tls(format!("a trusted certificate can't be read: {e}")))?;
+                roots
+                    .add(certificate)
+                    .map_err(|e| tls(format!("a trusted certificate can't be used: {e}")))?;
             }
         }
         Trust::System => {

@@ -64,6 +64,9 @@ pub enum ReadError {
     /// The client broke off, or sent what is not HTTP.
     #[error("the body broke off: {0}")]
     Broken(#[source] hyper::Error),
+    /// It did not come in time.
+    #[error("the body did not come in time")]
+    Slow,
     /// It is longer than the call takes.
     #[error("the body is longer than {0} bytes")]
     TooLong(usize),

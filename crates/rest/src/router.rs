@@ -28,6 +28,8 @@ pub enum Surface {
     HubService,
     /// Calls that only Muster has.
     Own,
+    /// Calls that anybody may make under any name.
+    Public,
 }
 
 /// One operation: how it is asked for.
@@ -35,8 +37,8 @@ pub enum Surface {
 pub struct Route<O: 'static> {
     /// The family it belongs to.
     pub surface: Surface,
-    /// The method.
-    pub method: Verb,
+    /// Its method.
+    pub verb: Verb,
     /// Its pattern, `{}` standing for a parameter: `devices/{}/messages/events`.
     pub pattern: &'static str,
     /// What it does.
@@ -149,7 +151,7 @@ pub fn find<O: Copy>(
     let mut other = None;
     for route in routes.iter().filter(|route| allowed(route.surface)) {
         if let Some(parameters) = matches(route.pattern, path) {
-            if Some(route.method) == wanted {
+            if Some(route.verb) == wanted {
                 return Found::Operation(route.surface, route.operation, parameters);
             }
             other.get_or_insert(route.surface);
@@ -212,22 +214,22 @@ mod tests {
     }
 
     const ROUTES: &[Route<Op>] = &[
-        Route { surface: Surface::HubService, method: Verb::Get, pattern: "devices/{}", operation: Op::Device },
+        Route { surface: Surface::HubService, verb: Verb::Get, pattern: "devices/{}", operation: Op::Device },
         Route {
             surface: Surface::HubDevice,
-            method: Verb::Post,
+            verb: Verb::Post,
             pattern: "devices/{}/messages/events",
             operation: Op::Events,
         },
         Route {
             surface: Surface::HubService,
-            method: Verb::Get,
+            verb: Verb::Get,
             pattern: "statistics/devices",
             operation: Op::Statistics,
         },
         Route {
             surface: Surface::DpsDevice,
-            method: Verb::Put,
+            verb: Verb::Put,
             pattern: "{}/registrations/{}/register",
             operation: Op::Register,
         },

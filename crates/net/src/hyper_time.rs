@@ -1,0 +1,34 @@
+//! Lends the runtime's timers to the HTTP library.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::rt::{Sleep, Timer};
+
+/// The runtime's timers as the HTTP library takes them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HyperTimer;
+
+struct Sleeping(Pin<Box<tokio::time::Sleep>>);
+
+impl Future for Sleeping {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl Sleep for Sleeping {}
+
+impl Timer for HyperTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Sleeping(Box::pin(tokio::time::sleep(duration))))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Sleeping(Box::pin(tokio::time::sleep_until(deadline.into()))))
+    }
+}

@@ -1,0 +1,5 @@
+//! Calls that only Muster has.
+
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod refusal;
