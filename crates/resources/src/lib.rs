@@ -14,6 +14,7 @@ mod estate;
 pub mod explain;
 mod hubs;
 pub mod metrics;
+mod path_reason;
 mod permit;
 mod policy;
 pub mod ports;
@@ -31,6 +32,7 @@ pub use error::{Error, Plane};
 pub use estate::{Estate, Groups};
 pub use explain::{Explainer, Routed};
 pub use hubs::{HubRequest, Hubs, MAX_CONSUMER_GROUPS, MAX_RETENTION_DAYS, consumer_group_of};
+pub use path_reason::{presented_steps, reason_code, walk_steps};
 pub use permit::{Basis, DpsPermit, HubPermit, LinkPermit, OperatorPermit};
 pub use policy::{MAX_POLICIES, PolicyDraft};
 

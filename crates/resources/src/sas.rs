@@ -10,7 +10,7 @@ use muster_model::{SasToken, SymmetricKey, Wall};
 
 /// How far past its expiry a token is still taken, unless configured otherwise.
 /// Source: IoT Hub, "Control access", clock skew of five minutes, read 2026-11.
-pub const DEFAULT_SKEW: Duration = Duration::from_secs(300);
+pub const DEFAULT_SKEW: Duration = Duration::from_mins(5);
 
 /// What a request was made to, for comparing it with what a token was made for.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,297 @@
+//! Who a device is: the only place that makes a [`DevicePermit`].
+//!
+//! The TLS handshake proved that the caller holds the private key of the chain's leaf; whether that makes it the device it
+//! names is decided here, at every request, by the registry and the CA certificates as they stand now. Only the search
+//! for a path is remembered between requests, for it costs signatures and depends on nothing but the chain and the hub's
+//! CA certificates.
+//!
+//! A token that came decides alone; the certificate counts only without one. The credential is judged before the status,
+//! so that a stranger does not learn whether a device is disabled.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use muster_model::estate::Hub;
+use muster_model::identity::{Authentication, DeviceIdentity, DeviceStatus};
+use muster_model::{CertificateOwner, DeviceId, HubRights, ReasonCode, SasToken, Wall};
+use muster_pki::verify::{Budget, Observer, Silent, Walked, walk};
+use muster_pki::{Certificate, Chain};
+use muster_resources::access::judge_policy_token;
+use muster_resources::sas::{self, Audience, Case};
+use muster_resources::{Directory, OwnerTrust, reason_code};
+
+use crate::decisions::{Decisions, PathDecision};
+use crate::error::Error;
+use crate::permit::{DeviceBasis, DevicePermit};
+use crate::ports::Store;
+
+/// Settings of [`Authenticator`].
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// How far past its expiry a SAS token is still taken; five minutes by default.
+    pub skew: std::time::Duration,
+    /// Paths that are remembered at most; 16,384 by default, each some 300 bytes.
+    pub remembered_paths: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            skew: sas::DEFAULT_SKEW,
+            remembered_paths: 16_384,
+        }
+    }
+}
+
+/// What a device showed for itself.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceCredential<'a> {
+    /// The certificates of the handshake, whose leaf's key was proved.
+    pub chain: Option<&'a Chain>,
+    /// The token.
+    pub token: Option<&'a SasToken>,
+    /// What the request was made to.
+    pub audience: Audience<'a>,
+}
+
+/// Decides which device a caller is.
+pub struct Authenticator {
+    store: Arc<dyn Store>,
+    directory: Arc<Directory>,
+    decisions: Decisions,
+    config: Config,
+}
+
+impl Authenticator {
+    /// Makes the judge over the registry in `store` and the CA certificates in `directory`.
+    pub fn new(store: Arc<dyn Store>, directory: Arc<Directory>, config: Config) -> Self {
+        Self {
+            store,
+            directory,
+            decisions: Decisions::new(config.remembered_paths),
+            config,
+        }
+    }
+
+    /// Judges whether a caller is the device that it names.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the rule that failed; its code is that of an unknown device for
+    /// [`ReasonCode::DeviceUnknown`]. [`Error::Store`] when the registry can't be read.
+    pub async fn device(
+        &self,
+        hub: &Arc<Hub>,
+        id: &DeviceId,
+        credential: DeviceCredential<'_>,
+        now: Wall,
+    ) -> Result<DevicePermit, Error> {
+        let version = self.directory.trust_version();
+        let token = credential.token;
+        if token.is_none() && credential.chain.is_none() {
+            return Err(Error::Refused(ReasonCode::NoCredential));
+        }
+        if token.is_some() && hub.disable_device_sas {
+            return Err(Error::Refused(ReasonCode::SasDisabled));
+        }
+        let by_policy = match token {
+            Some(token) if names_policy(token) => {
+                Some(self.policy_token(hub, token, credential.audience, now)?)
+            }
+            _ => None,
+        };
+        let identity = self
+            .store
+            .device(hub.key, id)
+            .await?
+            .ok_or(Error::Refused(ReasonCode::DeviceUnknown))?;
+        let (basis, valid_until) = match (by_policy, token, credential.chain) {
+            (Some(by_policy), _, _) => by_policy,
+            (None, Some(token), _) => self.device_token(&identity, token, credential.audience, now)?,
+            (None, None, Some(chain)) => self.certificate(hub, &identity, chain, now)?,
+            (None, None, None) => return Err(Error::Refused(ReasonCode::NoCredential)),
+        };
+        if identity.status == DeviceStatus::Disabled {
+            return Err(Error::Refused(ReasonCode::DeviceDisabled));
+        }
+        Ok(DevicePermit {
+            hub: Arc::clone(hub),
+            device: identity.id,
+            generation: identity.generation,
+            valid_until,
+            version,
+            basis,
+            provenance: identity.provenance.map(Arc::new),
+        })
+    }
+
+    fn policy_token(
+        &self,
+        hub: &Hub,
+        token: &SasToken,
+        audience: Audience<'_>,
+        now: Wall,
+    ) -> Result<(DeviceBasis, Wall), Error> {
+        let (policy, slot) = judge_policy_token(
+            &hub.policies,
+            token,
+            audience,
+            Case::Matters,
+            self.config.skew,
+            now,
+        )
+        .map_err(Error::Refused)?;
+        if !policy.rights.effective().contains(HubRights::DEVICE_CONNECT) {
+            return Err(Error::Refused(ReasonCode::PolicyLacksRight));
+        }
+        let name = policy.name.clone();
+        Ok((DeviceBasis::Policy { name, slot }, token.expiry))
+    }
+
+    /// The case of the token's path does not matter: documents ask for lower case, and the key is the device's own.
+    fn device_token(
+        &self,
+        identity: &DeviceIdentity,
+        token: &SasToken,
+        audience: Audience<'_>,
+        now: Wall,
+    ) -> Result<(DeviceBasis, Wall), Error> {
+        let Authentication::Sas { primary, secondary } = &identity.authentication else {
+            return Err(Error::Refused(ReasonCode::WrongCredentialType));
+        };
+        if !audience.is_covered_by(&token.resource, Case::Folded) {
+            return Err(Error::Refused(ReasonCode::AudienceWrong));
+        }
+        let slot = sas::signing_key(primary, secondary, token)
+            .ok_or(Error::Refused(ReasonCode::TokenSignatureWrong))?;
+        if sas::is_expired(token, self.config.skew, now) {
+            return Err(Error::Refused(ReasonCode::TokenExpired));
+        }
+        Ok((DeviceBasis::DeviceKey(slot), token.expiry))
+    }
+
+    fn certificate(
+        &self,
+        hub: &Hub,
+        identity: &DeviceIdentity,
+        chain: &Chain,
+        now: Wall,
+    ) -> Result<(DeviceBasis, Wall), Error> {
+        let leaf = chain.leaf();
+        match &identity.authentication {
+            Authentication::SelfSigned { .. } => {
+                judge_thumbprint(identity, leaf, now).map_err(Error::Refused)?;
+                let basis = DeviceBasis::Thumbprint { leaf: leaf.sha256() };
+                Ok((basis, Wall::from_seconds(leaf.not_after().unix())))
+            }
+            Authentication::CertificateAuthority => {
+                judge_leaf(&identity.id, leaf).map_err(Error::Refused)?;
+                let decision = self.path(hub, chain, now).map_err(Error::Refused)?;
+                let basis = DeviceBasis::CertificateAuthority {
+                    anchor: decision.anchor,
+                    path: Arc::clone(&decision.path),
+                };
+                Ok((basis, Wall::from_seconds(decision.valid_until.unix())))
+            }
+            Authentication::None | Authentication::Sas { .. } => {
+                Err(Error::Refused(ReasonCode::WrongCredentialType))
+            }
+        }
+    }
+
+    fn path(&self, hub: &Hub, chain: &Chain, now: Wall) -> Result<Arc<PathDecision>, ReasonCode> {
+        let trust = self.directory.trust(CertificateOwner::Hub(hub.key));
+        let key = (hub.key, chain.sha256(), trust.version());
+        if let Some(known) = self.decisions.find(&key, now.to_pki()) {
+            return Ok(known);
+        }
+        let decision = Arc::new(find_path(chain, &trust, now, &mut Silent)?);
+        self.decisions.remember(key, Arc::clone(&decision));
+        Ok(decision)
+    }
+}
+
+/// Says whether a token names a policy; an empty name is none.
+pub(crate) fn names_policy(token: &SasToken) -> bool {
+    token.policy.as_deref().is_some_and(|name| !name.is_empty())
+}
+
+/// Judges a certificate of a device that is known by thumbprint: nothing but the thumbprint and the dates count.
+pub(crate) fn judge_thumbprint(
+    identity: &DeviceIdentity,
+    leaf: &Certificate,
+    now: Wall,
+) -> Result<(), ReasonCode> {
+    let Authentication::SelfSigned { primary, secondary } = &identity.authentication else {
+        return Err(ReasonCode::WrongCredentialType);
+    };
+    if !primary.iter().chain(secondary).any(|one| one.matches(leaf)) {
+        return Err(ReasonCode::ThumbprintDiffers);
+    }
+    let now = now.to_pki();
+    if now > leaf.not_after() {
+        Err(ReasonCode::Expired)
+    } else if now < leaf.not_before() {
+        Err(ReasonCode::NotYetValid)
+    } else {
+        Ok(())
+    }
+}
+
+/// Judges the leaf of a device of type `certificateAuthority` by itself: its common name is the device id, case included,
+/// and it is not a CA.
+pub(crate) fn judge_leaf(id: &DeviceId, leaf: &Certificate) -> Result<(), ReasonCode> {
+    match leaf.common_name() {
+        None => Err(ReasonCode::CommonNameMissing),
+        Some(name) if name == id.as_str() => {
+            if leaf.basic_constraints().is_some_and(|constraints| constraints.ca) {
+                Err(ReasonCode::LeafIsCa)
+            } else {
+                Ok(())
+            }
+        }
+        Some(name) if name.eq_ignore_ascii_case(id.as_str()) => Err(ReasonCode::CommonNameDiffersInCase),
+        Some(_) => Err(ReasonCode::CommonNameDiffers),
+    }
+}
+
+/// Finds a path by signature from the leaf to a verified CA certificate of the hub; the nearest one ends it.
+pub(crate) fn find_path(
+    chain: &Chain,
+    trust: &OwnerTrust,
+    now: Wall,
+    observer: &mut dyn Observer,
+) -> Result<PathDecision, ReasonCode> {
+    let mut unverified = false;
+    let walked = walk(
+        chain,
+        trust.anchors(),
+        now.to_pki(),
+        Budget::default(),
+        observer,
+        |path| {
+            if path.issuers().is_empty() || !path.top().origin.configured {
+                return ControlFlow::Continue(());
+            }
+            let top = path.top().certificate.sha256();
+            if !trust.is_verified(&top) {
+                unverified = true;
+                return ControlFlow::Continue(());
+            }
+            ControlFlow::Break(PathDecision {
+                anchor: top,
+                path: path.steps().map(|step| step.certificate.sha256()).collect(),
+                valid_from: path.valid_from(),
+                valid_until: path.valid_until(),
+            })
+        },
+    );
+    match walked {
+        Walked::Decided(decision) => Ok(decision),
+        Walked::Undecided(reason) => match reason.as_ref().map(reason_code) {
+            Some(code @ ReasonCode::TooManyCandidates) => Err(code),
+            _ if unverified => Err(ReasonCode::AnchorNotVerified),
+            Some(code) => Err(code),
+            None => Err(ReasonCode::AnchorNotVerified),
+        },
+    }
+}
