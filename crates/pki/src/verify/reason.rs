@@ -200,7 +200,10 @@ impl Reason {
 }
 
 impl fmt::Display for Reason {
-    #[expect(clippy::too_many_lines, reason = "one sentence for each variant, and nothing else")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one sentence for each variant, and nothing else"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ChainIncomplete { certificate, issuer } => write!(
