@@ -8,11 +8,17 @@ mod body;
 mod error;
 mod secret;
 
+pub mod api_version;
 pub mod etag;
 pub mod fault;
+pub mod host;
+pub mod page;
+pub mod registration;
 pub mod sas;
 pub mod time;
 
+pub use api_version::ApiVersion;
 pub use body::{DPS_BODY, HUB_BODY, escape_non_ascii};
 pub use error::{Error, Surface};
+pub use host::{Domain, Host};
 pub use secret::Secret;
