@@ -287,9 +287,8 @@ impl Transport for TlsStream {
             self.undigested = false;
             let (used, result) = self.session.advance(sealed.held_mut(), Intent::Read(into));
             sealed.advance(used);
-            if self.partial.len() != sealed.len() || used > 0 {
-                self.partial = sealed.to_vec();
-            }
+            // Also when nothing was used up: records are opened in place.
+            self.partial = sealed.to_vec();
             // What the library wants to say (an alert, a key update) leaves as far as it can now, and with
             // the next flush otherwise. A failure to send shows itself to whoever writes.
             if self.session.has_output() {

@@ -153,7 +153,15 @@ impl ClientCertVerifier for PossessionVerifier {
     ) -> Result<HandshakeSignatureValid, Error> {
         self.or_leniently(
             verify_tls12_signature(message, cert, dss, &self.algorithms),
-            || verify_leniently(message, cert, dss, self.meant_by(dss.scheme)?),
+            || {
+                verify_leniently(
+                    message,
+                    cert,
+                    dss,
+                    self.meant_by(dss.scheme)?,
+                    self.algorithms.all,
+                )
+            },
         )
     }
 
@@ -175,6 +183,7 @@ impl ClientCertVerifier for PossessionVerifier {
                     cert,
                     dss,
                     self.meant_by(dss.scheme)?.get(..1).unwrap_or_default(),
+                    self.algorithms.all,
                 )
             },
         )
@@ -204,37 +213,44 @@ fn is_of_tls13(scheme: SignatureScheme) -> bool {
     )
 }
 
-/// Checks the signature against the key in `cert`, of which nothing but the key is looked at.
+/// Checks the signature against the key in `cert`, of which nothing but the key is looked at. The scheme
+/// means one of `algorithms`; `known` are those of all schemes.
 fn verify_leniently(
     message: &[u8],
     cert: &CertificateDer<'_>,
     dss: &DigitallySignedStruct,
     algorithms: &[&dyn SignatureVerificationAlgorithm],
+    known: &[&dyn SignatureVerificationAlgorithm],
 ) -> Result<HandshakeSignatureValid, Error> {
-    let unreadable = || Error::InvalidCertificate(CertificateError::BadEncoding);
-    let (_, certificate) = X509CertificateParser::new()
-        .with_deep_parse_extensions(false)
-        .parse(cert)
-        .map_err(|_| unreadable())?;
-    let key = &certificate.tbs_certificate.subject_pki;
-    let identifier = key_algorithm(key).ok_or_else(unreadable)?;
-    let mut fits = algorithms
-        .iter()
-        .filter(|algorithm| algorithm.public_key_alg_id().as_ref() == identifier);
-    let Some(algorithm) = fits.next() else {
-        return Err(Error::InvalidCertificate(CertificateError::Other(OtherError(
-            Arc::new(KeyKind),
-        ))));
+    let refuse = |error| Err(Error::InvalidCertificate(error));
+    let mut reader = X509CertificateParser::new().with_deep_parse_extensions(false);
+    let Ok((_, certificate)) = reader.parse(cert) else {
+        return refuse(CertificateError::BadEncoding);
     };
-    algorithm
-        .verify_signature(&key.subject_public_key.data, message, dss.signature())
-        .map(|()| HandshakeSignatureValid::assertion())
-        .map_err(|_| Error::InvalidCertificate(CertificateError::BadSignature))
+    let key = &certificate.tbs_certificate.subject_pki;
+    let Some(identifier) = key_algorithm(key) else {
+        return refuse(CertificateError::BadEncoding);
+    };
+    let fits = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
+        algorithm.public_key_alg_id().as_ref() == identifier
+    };
+    let Some(algorithm) = algorithms.iter().find(fits) else {
+        return refuse(if known.iter().any(|algorithm| fits(&algorithm)) {
+            // The key is of another kind than the signature: it was not this key that made it.
+            CertificateError::BadSignature
+        } else {
+            CertificateError::Other(OtherError(Arc::new(KeyKind)))
+        });
+    };
+    match algorithm.verify_signature(&key.subject_public_key.data, message, dss.signature()) {
+        Ok(()) => Ok(HandshakeSignatureValid::assertion()),
+        Err(_) => refuse(CertificateError::BadSignature),
+    }
 }
 
-/// Says that the leaf's key does not fit the signature's scheme.
+/// Says that nothing can be checked with the leaf's key.
 #[derive(Debug, thiserror::Error)]
-#[error("the key of the presented certificate does not fit the signature scheme")]
+#[error("the key of the presented certificate is of an unsupported kind")]
 struct KeyKind;
 
 /// The content of the key's algorithm identifier, as the provider's algorithms spell theirs.
