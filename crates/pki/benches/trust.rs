@@ -4,6 +4,12 @@
 //! machine. The decision includes reading all presented certificates. Goal: 1.15 with one CA, with 10,000 CAs, and with
 //! 10,000 CAs of one subject.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a bench prints, and stops where it cannot go on"
+)]
+
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::time::Instant;

@@ -100,7 +100,7 @@ impl Spec {
     fn params(&self) -> CertificateParams {
         let mut params = CertificateParams::default();
         params.distinguished_name = name_of(&self.name);
-        params.is_ca = self.ca.clone();
+        params.is_ca = self.ca;
         params.key_usages.clone_from(&self.key_usages);
         params.not_before = calendar(self.not_before);
         params.not_after = calendar(self.not_after);
