@@ -11,6 +11,8 @@ mod bulk;
 mod draft;
 mod enrollments;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod groups;
 pub mod ports;
 mod registrar;

@@ -8,6 +8,8 @@ mod anchors;
 mod cache;
 mod path;
 mod sas;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod x509;
 

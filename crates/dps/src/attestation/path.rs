@@ -15,7 +15,7 @@ use muster_model::dps::{Attestation, EnrollmentGroup, ProvisioningStatus, X509At
 use muster_model::{CertificateName, DpsKey, ReasonCode};
 use muster_pki::verify::{Budget, Path, Reason, Recorder, Silent, Walked, walk};
 use muster_pki::{Chain, Sha256, Time};
-use muster_resources::OwnerTrust;
+use muster_resources::{OwnerTrust, reason_code};
 
 use super::anchors::Candidates;
 use super::trace::Trace;
@@ -331,7 +331,7 @@ pub(super) fn refusal(shown: &[Path], reason: Option<&Reason>, trust: &OwnerTrus
                 .collect();
             let uploaded = configured
                 .iter()
-                .any(|step| trust.anchors_hold(&step.certificate.sha256()));
+                .any(|step| trust.uploaded(&step.certificate.sha256()).next().is_some());
             match code {
                 // It reached what somebody uploaded and never proved.
                 _ if uploaded => ReasonCode::AnchorNotVerified,
@@ -341,43 +341,5 @@ pub(super) fn refusal(shown: &[Path], reason: Option<&Reason>, trust: &OwnerTrus
                 None => ReasonCode::AnchorUnknown,
             }
         }
-    }
-}
-
-/// Whether a set of CA certificates holds one.
-trait Holds {
-    fn anchors_hold(&self, sha256: &Sha256) -> bool;
-}
-
-impl Holds for OwnerTrust {
-    fn anchors_hold(&self, sha256: &Sha256) -> bool {
-        self.uploaded(sha256).next().is_some()
-    }
-}
-
-/// The stable code of the server for a reason of a walk.
-pub(super) fn reason_code(reason: &Reason) -> ReasonCode {
-    match reason {
-        Reason::ChainIncomplete { .. } => ReasonCode::ChainIncomplete,
-        Reason::ChainTooDeep { .. } => ReasonCode::ChainTooLong,
-        Reason::IssuerConstraintsUnreadable { .. }
-        | Reason::ExtensionlessIssuerNotConfigured { .. }
-        | Reason::IssuerNotACa { .. } => ReasonCode::IssuerNotCa,
-        Reason::IssuerExpired { .. } => ReasonCode::IssuerExpired,
-        Reason::IssuerKeyUsage { .. } => ReasonCode::IssuerKeyUsage,
-        Reason::IssuerNotYetValid { .. } => ReasonCode::IssuerNotYetValid,
-        Reason::IssuerPathLength { .. } => ReasonCode::PathLength,
-        Reason::IssuerSignatureWrong { .. } | Reason::SignatureAlgorithmsDiffer { .. } => {
-            ReasonCode::IssuerSignatureWrong
-        }
-        Reason::LeafExpired { .. } => ReasonCode::Expired,
-        Reason::LeafNotYetValid { .. } => ReasonCode::NotYetValid,
-        Reason::TooManyCandidates { .. } => ReasonCode::TooManyCandidates,
-        Reason::UnknownCriticalExtension { .. } => ReasonCode::CertificateUnreadable,
-        Reason::UnsupportedAlgorithm { .. } => ReasonCode::UnsupportedAlgorithm,
-        Reason::WeakIssuerKey { .. } | Reason::WeakSignatureAlgorithm { .. } => ReasonCode::WeakAlgorithm,
-        // A complete path to a stranger, a circle, and whatever a later release of the walk finds: nothing that is
-        // configured here vouches for it.
-        _ => ReasonCode::AnchorUnknown,
     }
 }
