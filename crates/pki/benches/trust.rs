@@ -1,8 +1,8 @@
 //! What a trust decision costs above its signature checks, for chains of three P-256 certificates.
 //!
-//! Each line is measured in turn with the bare checks in the same run, round by round, so that the ratio holds on a busy
-//! machine. The decision includes reading all presented certificates. Goal: 1.15 with one CA, with 10,000 CAs, and with
-//! 10,000 CAs of one subject.
+//! Each line is measured in turn with the bare checks in the same run, round by round, so that the ratio
+//! holds on a busy machine. The decision includes reading all presented certificates. Goal: 1.15 with one CA,
+//! with 10,000 CAs, and with 10,000 CAs of one subject.
 
 #![expect(
     clippy::expect_used,

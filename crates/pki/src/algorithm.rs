@@ -1,9 +1,9 @@
 //! Which signature and key algorithms exist in certificates, and which of them this server trusts.
 //!
-//! Reading is lenient: an unknown algorithm is named, not refused, for a device known by thumbprint needs no signature
-//! check. Checking is strict: RSA from 2,048 bits (PKCS#1 v1.5 and PSS), P-256, P-384, P-521 and Ed25519 with SHA-256 or
-//! better. Source of the accepted set: IoT Hub, "TLS support", and RFC 5280 profiles of the vendor's tools, read
-//! 2026-11-25. SHA-1 and MD5 never count.
+//! Reading is lenient: an unknown algorithm is named, not refused, for a device known by thumbprint needs no
+//! signature check. Checking is strict: RSA from 2,048 bits (PKCS#1 v1.5 and PSS), P-256, P-384, P-521 and
+//! Ed25519 with SHA-256 or better. Source of the accepted set: IoT Hub, "TLS support", and RFC 5280 profiles
+//! of the vendor's tools, read 2026-11-25. SHA-1 and MD5 never count.
 
 use std::fmt;
 
@@ -93,8 +93,9 @@ const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const MGF1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08];
 
-// The library's constants have the digest's length as salt length. OpenSSL 3.0 signs with the longest salt that fits
-// unless told otherwise, so both forms are checked. Source: openssl-pkeyutl(1), "rsa_pss_saltlen", read 2026-11-25.
+// The library's constants have the digest's length as salt length. OpenSSL 3.0 signs with the longest salt
+// that fits unless told otherwise, so both forms are checked. Source: openssl-pkeyutl(1), "rsa_pss_saltlen",
+// read 2026-11-25.
 static PSS_SHA256_LONGEST: RsaParameters =
     RSA_PSS_2048_8192_SHA256.with_pss_salt_length(RsaPssSaltLength::Max);
 static PSS_SHA384_LONGEST: RsaParameters =
@@ -230,7 +231,8 @@ fn check_pss_with(
     salt: u32,
     key_bits: u32,
 ) -> Result<&'static dyn VerificationAlgorithm, Unfit> {
-    // RFC 8017 §9.1.1: the encoded message has ceil((bits - 1) / 8) bytes, two of which are neither salt nor digest.
+    // RFC 8017 §9.1.1: the encoded message has ceil((bits - 1) / 8) bytes, two of which are neither salt nor
+    // digest.
     let longest = (key_bits + 6) / 8 - digest.length() - 2;
     if salt == digest.length() {
         match digest {

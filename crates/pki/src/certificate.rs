@@ -1,9 +1,10 @@
 //! A certificate as this server holds it: its bytes, and the facts that decisions need.
 //!
-//! Reading takes all that the service takes, which is more than validation libraries do: version 1, missing extensions,
-//! serial numbers of any length and sign, critical extensions that nobody knows, CA:FALSE with a path length. A fact that
-//! cannot be read (a damaged extension) is kept as damaged and hurts only whoever needs it: a certificate that issues.
-//! Nothing in here decides trust. A `Certificate` is always whole DER without trailing bytes.
+//! Reading takes all that the service takes, which is more than validation libraries do: version 1, missing
+//! extensions, serial numbers of any length and sign, critical extensions that nobody knows, CA:FALSE with a
+//! path length. A fact that cannot be read (a damaged extension) is kept as damaged and hurts only whoever
+//! needs it: a certificate that issues. Nothing in here decides trust. A `Certificate` is always whole DER
+//! without trailing bytes.
 
 mod parse;
 pub(crate) mod text;
@@ -24,7 +25,8 @@ use crate::time::Time;
 
 pub use text::MAX_FILE_CERTIFICATES;
 
-/// Largest certificate that is read, in bytes of DER. An RSA-8192 certificate with a page of names has a sixth of it.
+/// Largest certificate that is read, in bytes of DER. An RSA-8192 certificate with a page of names has a
+/// sixth of it.
 pub const MAX_CERTIFICATE_BYTES: usize = 32 * 1024;
 
 /// An X.509 certificate. Cloning shares it; equality is that of the DER bytes.
@@ -92,7 +94,8 @@ impl<T: Copy> Fact<T> {
 pub struct BasicConstraints {
     /// Whether the certificate says that it is a CA.
     pub ca: bool,
-    /// How many non-self-issued intermediates may stand between it and the leaf. Also kept where `ca` is false.
+    /// How many non-self-issued intermediates may stand between it and the leaf. Also kept where `ca` is
+    /// false.
     pub path_len: Option<u32>,
 }
 
@@ -138,8 +141,8 @@ impl Certificate {
         })
     }
 
-    /// Reads the first certificate of a file in whatever form operators have it: PEM (with text before the armour, with
-    /// any line ends), base64 of DER, base64 of a PEM file, or raw DER.
+    /// Reads the first certificate of a file in whatever form operators have it: PEM (with text before the
+    /// armour, with any line ends), base64 of DER, base64 of a PEM file, or raw DER.
     ///
     /// # Errors
     /// [`ParseError`] when no certificate is found or the first one is damaged.
@@ -147,8 +150,8 @@ impl Certificate {
         text::first(input)
     }
 
-    /// Reads all certificates of a file in the file's order, in the same forms as [`Certificate::from_text`]; other PEM
-    /// blocks, such as keys, are skipped.
+    /// Reads all certificates of a file in the file's order, in the same forms as [`Certificate::from_text`];
+    /// other PEM blocks, such as keys, are skipped.
     ///
     /// # Errors
     /// [`ParseError`] when there is none, one is damaged, or there are more than [`MAX_FILE_CERTIFICATES`].
@@ -201,8 +204,8 @@ impl Certificate {
         self.inner.facts.not_after
     }
 
-    /// Answers the serial number in upper-case hex, an even number of digits, as its bytes stand in the certificate
-    /// without the leading zero that only keeps it positive.
+    /// Answers the serial number in upper-case hex, an even number of digits, as its bytes stand in the
+    /// certificate without the leading zero that only keeps it positive.
     pub fn serial_hex(&self) -> String {
         let bytes = self.serial_der();
         let shown = match bytes {
@@ -270,7 +273,8 @@ impl Certificate {
         self.slice(&self.inner.facts.spki)
     }
 
-    /// Answers the bits of the public key itself, without algorithm: a point, a raw key, or an `RSAPublicKey`.
+    /// Answers the bits of the public key itself, without algorithm: a point, a raw key, or an
+    /// `RSAPublicKey`.
     pub fn public_key_bytes(&self) -> &[u8] {
         self.slice(&self.inner.facts.key)
     }
@@ -345,7 +349,8 @@ impl Certificate {
     }
 
     fn slice(&self, range: &Range<usize>) -> &[u8] {
-        // The reader made the ranges from slices of these very bytes; an empty slice stands for what cannot happen.
+        // The reader made the ranges from slices of these very bytes; an empty slice stands for what cannot
+        // happen.
         self.inner.der.get(range.clone()).unwrap_or_default()
     }
 }

@@ -1,8 +1,8 @@
 //! The certificates that a device presented, exactly as it sent them.
 //!
-//! Order and strangers are kept, for a refusal must be explained from what was really sent. The first certificate is
-//! the leaf, the one whose private key the handshake proved. A certificate further on that cannot be read counts for
-//! nothing but does not end the connection. Nothing here decides trust.
+//! Order and strangers are kept, for a refusal must be explained from what was really sent. The first
+//! certificate is the leaf, the one whose private key the handshake proved. A certificate further on that
+//! cannot be read counts for nothing but does not end the connection. Nothing here decides trust.
 
 use std::sync::{Arc, OnceLock};
 
@@ -64,8 +64,8 @@ impl Chain {
     /// Takes the certificates of a handshake, leaf first.
     ///
     /// # Errors
-    /// [`ChainError`] when there is none, the leaf cannot be read, or they are more than [`MAX_CHAIN_CERTIFICATES`] or
-    /// [`MAX_CHAIN_BYTES`].
+    /// [`ChainError`] when there is none, the leaf cannot be read, or they are more than
+    /// [`MAX_CHAIN_CERTIFICATES`] or [`MAX_CHAIN_BYTES`].
     pub fn from_ders<'a>(ders: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, ChainError> {
         let mut presented = Vec::new();
         let mut bytes = 0_usize;
@@ -154,8 +154,8 @@ impl Chain {
         self.inner.presented.iter().map(Presented::der)
     }
 
-    /// Answers the SHA-256 over all presented bytes, each preceded by its length (eight bytes, most significant first),
-    /// so that two chains with the same digest are the same chain. Computed once.
+    /// Answers the SHA-256 over all presented bytes, each preceded by its length (eight bytes, most
+    /// significant first), so that two chains with the same digest are the same chain. Computed once.
     pub fn sha256(&self) -> Sha256 {
         *self.inner.sha256.get_or_init(|| {
             let mut all = Vec::with_capacity(self.ders().map(|der| der.len() + 8).sum());

@@ -1,8 +1,8 @@
-//! The few steps through DER that the certificate reader's library does not offer: walking over elements whose raw
-//! bytes matter, and writing the small extension values that the issuing library has no type for.
+//! The few steps through DER that the certificate reader's library does not offer: walking over elements
+//! whose raw bytes matter, and writing the small extension values that the issuing library has no type for.
 //!
-//! Deliberately not a DER library: only definite lengths, only single-byte tags, no interpretation of values. Nothing
-//! here allocates on reading, and no length from outside is trusted before the slice it names exists.
+//! Deliberately not a DER library: only definite lengths, only single-byte tags, no interpretation of values.
+//! Nothing here allocates on reading, and no length from outside is trusted before the slice it names exists.
 
 /// Tag of SEQUENCE.
 pub(crate) const SEQUENCE: u8 = 0x30;
@@ -32,7 +32,8 @@ pub(crate) fn split(input: &[u8]) -> Option<(Element<'_>, &[u8])> {
         (usize::from(first), after_first)
     } else {
         let count = usize::from(first & 0x7f);
-        // Four length bytes name 4 GiB, far above every cap of this crate; zero is the indefinite form of BER.
+        // Four length bytes name 4 GiB, far above every cap of this crate; zero is the indefinite form of
+        // BER.
         if count == 0 || count > 4 {
             return None;
         }

@@ -1,10 +1,10 @@
-//! Issuing certificates: test hierarchies as the vendor's scripts and tutorials lay them out, verification certificates,
-//! and the server's own.
+//! Issuing certificates: test hierarchies as the vendor's scripts and tutorials lay them out, verification
+//! certificates, and the server's own.
 //!
-//! The body of a certificate is written here rather than by a library, because two things must be exact: the issuer's
-//! name, which is copied byte by byte from a certificate that any tool may have made, and the extensions, which later
-//! steps of the tutorials show in the scripts' order and criticality. Key handling is the crypto library's. Dates, serial
-//! numbers and salts are arguments.
+//! The body of a certificate is written here rather than by a library, because two things must be exact: the
+//! issuer's name, which is copied byte by byte from a certificate that any tool may have made, and the
+//! extensions, which later steps of the tutorials show in the scripts' order and criticality. Key handling is
+//! the crypto library's. Dates, serial numbers and salts are arguments.
 
 mod extension;
 mod request;
@@ -47,8 +47,8 @@ impl Serial {
         Ok(Self(significant.to_vec()))
     }
 
-    /// Draws 16 random bytes, as the tutorials' `openssl rand -hex 16` does, with the first bit set to 01 so that every
-    /// such number has the same length and is positive.
+    /// Draws 16 random bytes, as the tutorials' `openssl rand -hex 16` does, with the first bit set to 01 so
+    /// that every such number has the same length and is positive.
     pub fn random(rng: &mut dyn Rng) -> Self {
         let mut bytes = [0; 16];
         rng.fill_bytes(&mut bytes);
@@ -87,8 +87,8 @@ impl Serial {
     }
 }
 
-/// Which extensions a certificate gets. Source of the sets: the vendor's `certGen.sh` with its configuration files, and
-/// the tutorials on enrollment groups, on curl, and on test certificates, read 2026-11-25.
+/// Which extensions a certificate gets. Source of the sets: the vendor's `certGen.sh` with its configuration
+/// files, and the tutorials on enrollment groups, on curl, and on test certificates, read 2026-11-25.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// None at all: a version 1 certificate, as `openssl x509 -req -signkey` makes them.
@@ -101,7 +101,8 @@ pub enum Profile {
     ScriptServer,
     /// A server certificate of the group tutorial.
     TutorialServer,
-    /// A device certificate of the group tutorial: as the script's, without Netscape type and for clients only.
+    /// A device certificate of the group tutorial: as the script's, without Netscape type and for clients
+    /// only.
     TutorialLeaf,
     /// A self-signed device of the curl tutorial.
     SelfSignedDevice,
@@ -111,8 +112,8 @@ pub enum Profile {
     HubSubCa,
     /// Its devices and verification certificates (`client_ext`).
     HubClient,
-    /// A root for this server's own certificates, limited to these names without making the limit critical: small TLS
-    /// libraries refuse critical name constraints.
+    /// A root for this server's own certificates, limited to these names without making the limit critical:
+    /// small TLS libraries refuse critical name constraints.
     ServerRoot(ServerNames),
     /// A certificate of this server.
     Server(ServerNames),
@@ -121,8 +122,8 @@ pub enum Profile {
 /// Host names and addresses of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerNames {
-    /// DNS names in ASCII; a first label of `*` is a wildcard in a server certificate. In a root, a name permits itself
-    /// and all names below it.
+    /// DNS names in ASCII; a first label of `*` is a wildcard in a server certificate. In a root, a name
+    /// permits itself and all names below it.
     pub dns: Vec<String>,
     /// IP addresses, each permitted alone.
     pub ips: Vec<IpAddr>,
@@ -245,7 +246,8 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// Joins a certificate and its key. The certificate may be of any kind: whether it may issue is a question of trust.
+    /// Joins a certificate and its key. The certificate may be of any kind: whether it may issue is a
+    /// question of trust.
     ///
     /// # Errors
     /// [`IssueError::KeyDiffers`] when the key is another certificate's.
@@ -275,8 +277,9 @@ impl Issuer {
         self.issue_for(template, subject_key.spki_der())
     }
 
-    /// Issues a certificate for the key of a request. Subject and extensions come from the template, as `openssl ca`
-    /// without `copy_extensions` does; the request's subject is at [`CertificateRequest::subject`].
+    /// Issues a certificate for the key of a request. Subject and extensions come from the template, as
+    /// `openssl ca` without `copy_extensions` does; the request's subject is at
+    /// [`CertificateRequest::subject`].
     ///
     /// # Errors
     /// [`IssueError`] as for [`Issuer::issue`].

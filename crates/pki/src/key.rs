@@ -1,8 +1,9 @@
 //! Private keys: made, read in the forms that tools leave them in, used for signing, and written.
 //!
-//! Read are PKCS#8, PKCS#1 and SEC1 as PEM or DER, PKCS#8 under a pass phrase (PBES2), and the traditional PEM encryption
-//! of OpenSSL 1.x. Written is PKCS#8, plain or under PBES2. A key's bytes are wiped when it is dropped, and no form of it
-//! prints them. Key generation and signing take their randomness from the crypto library; salts are an argument.
+//! Read are PKCS#8, PKCS#1 and SEC1 as PEM or DER, PKCS#8 under a pass phrase (PBES2), and the traditional
+//! PEM encryption of OpenSSL 1.x. Written is PKCS#8, plain or under PBES2. A key's bytes are wiped when it is
+//! dropped, and no form of it prints them. Key generation and signing take their randomness from the crypto
+//! library; salts are an argument.
 
 mod encrypted;
 
@@ -117,11 +118,12 @@ impl PrivateKey {
         }
     }
 
-    /// Reads the first private key of a file: PEM in any of the forms named at the head of this module (certificates and
-    /// parameters before it are skipped), or DER.
+    /// Reads the first private key of a file: PEM in any of the forms named at the head of this module
+    /// (certificates and parameters before it are skipped), or DER.
     ///
     /// # Errors
-    /// [`KeyError`] when there is no key, the pass phrase is missing or wrong, or the form is not one of those.
+    /// [`KeyError`] when there is no key, the pass phrase is missing or wrong, or the form is not one of
+    /// those.
     pub fn from_text(input: &[u8], pass_phrase: Option<&str>) -> Result<Self, KeyError> {
         if input.len() > MAX_KEY_BYTES {
             return Err(KeyError::TooLarge {
@@ -238,9 +240,9 @@ impl PrivateKey {
         Zeroizing::new(pem("PRIVATE KEY", &self.pkcs8))
     }
 
-    /// Writes the key as PKCS#8 PEM under a pass phrase, as OpenSSL 3 does: PBES2, PBKDF2 with HMAC-SHA-256, 2,048
-    /// iterations and a salt of 8 bytes, AES-256-CBC. The iterations are few by today's measure; the tutorials' tools use
-    /// this number, and with the tutorials' pass phrase more would not help.
+    /// Writes the key as PKCS#8 PEM under a pass phrase, as OpenSSL 3 does: PBES2, PBKDF2 with HMAC-SHA-256,
+    /// 2,048 iterations and a salt of 8 bytes, AES-256-CBC. The iterations are few by today's measure; the
+    /// tutorials' tools use this number, and with the tutorials' pass phrase more would not help.
     ///
     /// # Errors
     /// [`KeyError::Encryption`] when the crypto library cannot.
@@ -285,8 +287,8 @@ impl PrivateKey {
         }
     }
 
-    /// Signs a message with the key's usual algorithm: RSA PKCS#1 v1.5 with SHA-256, ECDSA with the curve's digest,
-    /// Ed25519.
+    /// Signs a message with the key's usual algorithm: RSA PKCS#1 v1.5 with SHA-256, ECDSA with the curve's
+    /// digest, Ed25519.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let failed = |_| KeyError::Signing;
         let random = SystemRandom::new();

@@ -1,8 +1,8 @@
 //! Reads, chains, checks and issues X.509 certificates.
 //!
-//! The bottom of the house: no other crate of Muster is used here, no clock is read, no socket opened, no file touched.
-//! Reading is as lenient as the service is; deciding trust ([`verify`]) is strict about signatures, issuers and dates,
-//! and can tell for every certificate it looked at why it did not count.
+//! The bottom of the house: no other crate of Muster is used here, no clock is read, no socket opened, no
+//! file touched. Reading is as lenient as the service is; deciding trust ([`verify`]) is strict about
+//! signatures, issuers and dates, and can tell for every certificate it looked at why it did not count.
 
 mod algorithm;
 mod certificate;

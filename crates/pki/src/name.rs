@@ -1,7 +1,8 @@
 //! Distinguished names: kept as the bytes of the certificate, printed as the service prints them.
 //!
-//! Names are compared by their bytes only. RFC 5280 would fold case and blanks of some string types; issuing tools copy
-//! the issuer's name byte by byte, and a comparison without folding cannot be tricked into joining two names.
+//! Names are compared by their bytes only. RFC 5280 would fold case and blanks of some string types; issuing
+//! tools copy the issuer's name byte by byte, and a comparison without folding cannot be tricked into joining
+//! two names.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -54,8 +55,8 @@ impl Name {
 
     /// Answers the most specific common name, or `None` when there is none or it is not text.
     ///
-    /// Text of the old Teletex type counts only where it is ASCII: its other characters have no agreed meaning, and an
-    /// identity must not depend on a guess.
+    /// Text of the old Teletex type counts only where it is ASCII: its other characters have no agreed
+    /// meaning, and an identity must not depend on a guess.
     pub fn common_name(&self) -> Option<&str> {
         self.inner
             .common_name
@@ -73,7 +74,8 @@ impl Name {
             .as_deref()
     }
 
-    /// Answers the content of each `RelativeDistinguishedName` SET, in the order of the bytes (least specific first).
+    /// Answers the content of each `RelativeDistinguishedName` SET, in the order of the bytes (least specific
+    /// first).
     fn relative_names(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
         let content = der::split(&self.inner.raw).map_or(&[][..], |(element, _)| element.content);
         elements(content).into_iter().map(|element| element.content)
@@ -101,8 +103,9 @@ impl fmt::Debug for Name {
 }
 
 impl fmt::Display for Name {
-    /// Writes the name as .NET does: most specific part first, parts joined by `, `, values quoted where they hold a
-    /// separator. Source: `X500DistinguishedName.Name` of .NET, which the service's answers show, read 2026-11-25.
+    /// Writes the name as .NET does: most specific part first, parts joined by `, `, values quoted where they
+    /// hold a separator. Source: `X500DistinguishedName.Name` of .NET, which the service's answers show, read
+    /// 2026-11-25.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, relative) in self.relative_names().rev().enumerate() {
             if index > 0 {
@@ -149,8 +152,8 @@ fn attributes(relative: &[u8]) -> impl Iterator<Item = Attribute<'_>> {
 /// Decodes the string types of X.520; anything else is not text.
 fn decode(tag: u8, value: &[u8]) -> Option<String> {
     match tag {
-        // UTF8String, NumericString, PrintableString, IA5String, VisibleString. Tools write UTF-8 into the narrower
-        // types too, and the bytes then mean just that.
+        // UTF8String, NumericString, PrintableString, IA5String, VisibleString. Tools write UTF-8 into the
+        // narrower types too, and the bytes then mean just that.
         0x0c | 0x12 | 0x13 | 0x16 | 0x1a => std::str::from_utf8(value).ok().map(str::to_owned),
         // TeletexString.
         0x14 if value.is_ascii() => std::str::from_utf8(value).ok().map(str::to_owned),
@@ -196,7 +199,8 @@ fn write_label(f: &mut fmt::Formatter<'_>, oid: &[u8]) -> fmt::Result {
     f.write_str(label)
 }
 
-/// Writes an object identifier in dots. Parts beyond 64 bits are cut off with `?`, for this is for people to read.
+/// Writes an object identifier in dots. Parts beyond 64 bits are cut off with `?`, for this is for people to
+/// read.
 pub(crate) fn oid_text(oid: &[u8]) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut value: u64 = 0;

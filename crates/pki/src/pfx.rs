@@ -1,7 +1,8 @@
 //! PFX (PKCS#12) containers: one key with its certificate, and the chain above it.
 //!
-//! Written as OpenSSL 3 does: PBES2 with AES-256 and a MAC over SHA-256, 2,048 iterations each. Read are those and the
-//! older ones (RC2, triple DES, SHA-1). A container without a key and its certificate is not one of ours.
+//! Written as OpenSSL 3 does: PBES2 with AES-256 and a MAC over SHA-256, 2,048 iterations each. Read are
+//! those and the older ones (RC2, triple DES, SHA-1). A container without a key and its certificate is not
+//! one of ours.
 
 use p12_keystore::{
     Certificate as StoredCertificate, EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm,
@@ -16,7 +17,8 @@ use crate::thumbprint::Thumbprint;
 /// Largest container that is read, in bytes.
 const MAX_PFX_BYTES: usize = 256 * 1024;
 
-/// Iterations for key and MAC, as OpenSSL 3 writes them. Source: openssl-pkcs12(1), option `-iter`, read 2026-11-25.
+/// Iterations for key and MAC, as OpenSSL 3 writes them. Source: openssl-pkcs12(1), option `-iter`, read
+/// 2026-11-25.
 const ITERATIONS: u32 = 2_048;
 
 /// What a container holds.

@@ -1,5 +1,5 @@
-//! Digests by which a certificate is known: thumbprints as operators write them, and the SHA-256 that this server uses
-//! for identity.
+//! Digests by which a certificate is known: thumbprints as operators write them, and the SHA-256 that this
+//! server uses for identity.
 //!
 //! A thumbprint is public, so it is compared in the ordinary way; nothing here is a secret.
 
@@ -55,7 +55,8 @@ pub enum Thumbprint {
 }
 
 impl Thumbprint {
-    /// Computes the SHA-1 thumbprint of a certificate's DER. A name for lookups, not a proof: SHA-1 is broken.
+    /// Computes the SHA-1 thumbprint of a certificate's DER. A name for lookups, not a proof: SHA-1 is
+    /// broken.
     pub fn sha1(der: &[u8]) -> Self {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, der);
         let mut out = [0; 20];
@@ -70,7 +71,8 @@ impl Thumbprint {
         Self::Sha256(Sha256::of(der).0)
     }
 
-    /// Says whether this is the certificate's thumbprint, under the hash that this thumbprint was written with.
+    /// Says whether this is the certificate's thumbprint, under the hash that this thumbprint was written
+    /// with.
     pub fn matches(&self, certificate: &Certificate) -> bool {
         match self {
             Self::Sha1(_) => *self == certificate.sha1(),

@@ -1,7 +1,8 @@
 //! From DER to facts: what of a certificate is kept, and how lenient the reader is about each part.
 //!
-//! The structure must hold (three parts, nothing behind them), everything inside is taken as it comes. Extensions are
-//! not parsed by the library but one by one here, so that one damaged extension does not hide the certificate.
+//! The structure must hold (three parts, nothing behind them), everything inside is taken as it comes.
+//! Extensions are not parsed by the library but one by one here, so that one damaged extension does not hide
+//! the certificate.
 
 use std::ops::Range;
 
@@ -80,7 +81,8 @@ pub(super) fn facts(der_bytes: &[u8]) -> Result<Facts, ParseError> {
     Ok(facts)
 }
 
-/// Answers the raw `AlgorithmIdentifier` beside the signature, having seen that nothing follows the signature.
+/// Answers the raw `AlgorithmIdentifier` beside the signature, having seen that nothing follows the
+/// signature.
 fn outer_algorithm(content: &[u8]) -> Result<&[u8], ParseError> {
     let parts = || {
         let (_, rest) = der::expect(content, der::SEQUENCE)?;
@@ -95,7 +97,8 @@ fn outer_algorithm(content: &[u8]) -> Result<&[u8], ParseError> {
     }
 }
 
-/// Answers the raw `AlgorithmIdentifier` inside the signed part: after the optional version and the serial number.
+/// Answers the raw `AlgorithmIdentifier` inside the signed part: after the optional version and the serial
+/// number.
 fn inner_algorithm(tbs: &[u8]) -> Option<&[u8]> {
     let (sequence, _) = der::expect(tbs, der::SEQUENCE)?;
     let (first, mut rest) = der::split(sequence.content)?;
@@ -171,7 +174,8 @@ fn once<T>(before: Fact<T>, read: Option<T>) -> Fact<T> {
     }
 }
 
-/// Netscape's extensions (2.16.840.1.113730.1.*): certGen.sh writes certificate type and comment; nobody reads them.
+/// Netscape's extensions (2.16.840.1.113730.1.*): certGen.sh writes certificate type and comment; nobody
+/// reads them.
 fn is_netscape(oid: &[u8]) -> bool {
     matches!(oid, [0x60, 0x86, 0x48, 0x01, 0x86, 0xf8, 0x42, 0x01, _])
 }

@@ -1,7 +1,9 @@
-//! Certificates as operators carry them about: PEM with text around it, base64 with or without PEM inside, raw DER.
+//! Certificates as operators carry them about: PEM with text around it, base64 with or without PEM inside,
+//! raw DER.
 //!
-//! The command line sends base64 of whatever the file holds, portals and templates send base64 of DER or PEM text, and
-//! `openssl ca` writes a text dump before the armour. All of them are taken; input and count are capped.
+//! The command line sends base64 of whatever the file holds, portals and templates send base64 of DER or PEM
+//! text, and `openssl ca` writes a text dump before the armour. All of them are taken; input and count are
+//! capped.
 
 use data_encoding::{BASE64, Encoding, Specification};
 use std::sync::LazyLock;

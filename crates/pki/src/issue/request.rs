@@ -1,6 +1,7 @@
 //! Certificate requests (PKCS#10): made for the files that the scripts leave, and read to be signed.
 //!
-//! Attributes are neither written nor looked at. A request that is not signed by the key it carries is refused.
+//! Attributes are neither written nor looked at. A request that is not signed by the key it carries is
+//! refused.
 
 use x509_parser::asn1_rs::FromDer;
 use x509_parser::certification_request::X509CertificationRequest;

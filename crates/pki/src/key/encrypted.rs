@@ -1,6 +1,7 @@
 //! Keys under a pass phrase: PKCS#8 with PBES2, and what OpenSSL 1.x wrote into PEM headers.
 //!
-//! Of the traditional form only AES is read. Its key derivation (one round of MD5) is weak, and it is never written.
+//! Of the traditional form only AES is read. Its key derivation (one round of MD5) is weak, and it is never
+//! written.
 
 use aws_lc_rs::cipher::{
     AES_128, AES_192, AES_256, Algorithm, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey,
@@ -87,7 +88,8 @@ pub(super) fn split_headers(body: &str) -> (Option<&str>, &str) {
     (Some(headers), base64)
 }
 
-/// Opens the traditional PEM encryption: AES-CBC under a key made of pass phrase and first half of the vector by MD5.
+/// Opens the traditional PEM encryption: AES-CBC under a key made of pass phrase and first half of the vector
+/// by MD5.
 pub(super) fn open_traditional(
     headers: &str,
     sealed: &[u8],
@@ -130,7 +132,8 @@ pub(super) fn open_traditional(
     Ok(Zeroizing::new(plain.to_vec()))
 }
 
-/// Derives a key as `EVP_BytesToKey` with one round of MD5. Source: its manual page of OpenSSL, read 2026-11-25.
+/// Derives a key as `EVP_BytesToKey` with one round of MD5. Source: its manual page of OpenSSL, read
+/// 2026-11-25.
 fn derive(pass_phrase: &[u8], salt: [u8; 8], length: usize) -> Zeroizing<Vec<u8>> {
     let mut key = Zeroizing::new(Vec::with_capacity(length + 16));
     let mut last = Zeroizing::new(Vec::new());

@@ -1,9 +1,10 @@
-//! The configured certificates of one hub or provisioning service, indexed so that their number does not matter.
+//! The configured certificates of one hub or provisioning service, indexed so that their number does not
+//! matter.
 //!
-//! An anchor here is a certificate that somebody configured; whether it is verified is the caller's knowledge. Lookup is
-//! by subject, then by key identifier: ten thousand CAs of different subjects or of one subject cost the same as one,
-//! as long as tools write matching key identifiers. Key identifiers order candidates and never exclude one, for they may
-//! be absent or wrong.
+//! An anchor here is a certificate that somebody configured; whether it is verified is the caller's
+//! knowledge. Lookup is by subject, then by key identifier: ten thousand CAs of different subjects or of one
+//! subject cost the same as one, as long as tools write matching key identifiers. Key identifiers order
+//! candidates and never exclude one, for they may be absent or wrong.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use crate::thumbprint::Sha256;
 
 /// What a walk asks about the configured certificates.
 pub trait Anchors {
-    /// Answers every configured certificate with that subject, each once, those whose subject key identifier is `key_id`
-    /// first. The walk stops asking when it has decided, so the answer should be made step by step.
+    /// Answers every configured certificate with that subject, each once, those whose subject key identifier
+    /// is `key_id` first. The walk stops asking when it has decided, so the answer should be made step by
+    /// step.
     fn by_subject<'a>(
         &'a self,
         subject: &Name,
@@ -33,9 +35,9 @@ pub trait Anchors {
 
 /// Configured certificates in memory.
 ///
-/// Cloning shares everything. A change to a set that is not shared costs a hash-table operation; a change to a shared
-/// one first copies the table of pointers, some tens of nanoseconds a certificate (well under a millisecond at 10,000).
-/// Public keys are prepared at first use and shared by all clones.
+/// Cloning shares everything. A change to a set that is not shared costs a hash-table operation; a change to
+/// a shared one first copies the table of pointers, some tens of nanoseconds a certificate (well under a
+/// millisecond at 10,000). Public keys are prepared at first use and shared by all clones.
 #[derive(Clone, Debug, Default)]
 pub struct AnchorSet {
     inner: Arc<Inner>,
@@ -47,8 +49,8 @@ struct Inner {
     by_subject: HashMap<Name, Arc<Subject>>,
 }
 
-/// The certificates of one subject. Both lists are ordered by SHA-256, so that decisions do not depend on the order of
-/// configuration; the tables are never iterated.
+/// The certificates of one subject. Both lists are ordered by SHA-256, so that decisions do not depend on the
+/// order of configuration; the tables are never iterated.
 #[derive(Clone, Debug, Default)]
 struct Subject {
     all: Vec<Certificate>,

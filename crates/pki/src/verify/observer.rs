@@ -1,7 +1,8 @@
 //! Listening to a walk, for explaining a refusal to a person.
 //!
-//! The same code decides and explains: an explanation is a walk with a listener that remembers. A listener also learns of candidates that were refused for another reason whether they really made the signature; these extra
-//! checks have a small limit of their own, so that listening never changes a decision.
+//! The same code decides and explains: an explanation is a walk with a listener that remembers. A listener
+//! also learns of candidates that were refused for another reason whether they really made the signature;
+//! these extra checks have a small limit of their own, so that listening never changes a decision.
 
 use crate::certificate::Certificate;
 use crate::verify::path::{Origin, Path};

@@ -21,8 +21,8 @@ pub struct Step {
     pub origin: Origin,
 }
 
-/// A path from the leaf (first) upward. Each certificate but the last is issued by its successor, checked by name,
-/// signature, dates and the successor's right to issue; no certificate occurs twice. Never empty.
+/// A path from the leaf (first) upward. Each certificate but the last is issued by its successor, checked by
+/// name, signature, dates and the successor's right to issue; no certificate occurs twice. Never empty.
 #[derive(Clone, Debug)]
 pub struct Path {
     leaf: Step,

@@ -1,7 +1,8 @@
 //! Proof of possession: whoever can sign a certificate with the CA's key may use the CA here.
 //!
-//! Only four things are asked, because tools issue verification certificates with all sorts of extensions: the code as
-//! common name, the CA's name as issuer, the CA's signature, and the dates. SHA-1 does not count here either.
+//! Only four things are asked, because tools issue verification certificates with all sorts of extensions:
+//! the code as common name, the CA's name as issuer, the CA's signature, and the dates. SHA-1 does not count
+//! here either.
 
 use crate::certificate::Certificate;
 use crate::name::Name;
@@ -68,7 +69,8 @@ impl PopFailure {
 /// Says whether `verification` was issued by `ca` for `code`. The code is compared without case.
 ///
 /// # Errors
-/// [`PopFailure`] with the first thing that does not hold: common name, issuer, signature, dates, in this order.
+/// [`PopFailure`] with the first thing that does not hold: common name, issuer, signature, dates, in this
+/// order.
 pub fn proves_possession(
     ca: &Certificate,
     verification: &Certificate,

@@ -1,6 +1,7 @@
 //! Why a certificate did not count, as a stable code, as facts, and as a sentence.
 //!
-//! Codes are interface: they appear in refusals, logs and pages, and are never renamed. Sentences are ours to improve.
+//! Codes are interface: they appear in refusals, logs and pages, and are never renamed. Sentences are ours to
+//! improve.
 
 use std::fmt;
 
@@ -24,7 +25,8 @@ pub enum Reason {
         /// Certificates that a path may have, leaf included.
         limit: usize,
     },
-    /// The issuer states no basicConstraints (version 1, or without the extension) and is not configured here.
+    /// The issuer states no basicConstraints (version 1, or without the extension) and is not configured
+    /// here.
     ExtensionlessIssuerNotConfigured {
         /// The issuer.
         issuer: Name,
@@ -173,9 +175,9 @@ impl Reason {
         }
     }
 
-    /// Answers how much this reason tells about a failed walk, so that the most telling one can be reported: limits
-    /// first, then what is wrong with a certificate that really issued, then what is missing, then what merely has a
-    /// fitting name.
+    /// Answers how much this reason tells about a failed walk, so that the most telling one can be reported:
+    /// limits first, then what is wrong with a certificate that really issued, then what is missing, then
+    /// what merely has a fitting name.
     pub(super) const fn weight(&self) -> u8 {
         match self {
             Self::LeafExpired { .. } | Self::LeafNotYetValid { .. } => 6,
@@ -238,7 +240,7 @@ impl fmt::Display for Reason {
             }
             Self::IssuerLoop { certificate, issuer } => write!(
                 f,
-                "{certificate} is issued by {issuer}, which stands below it already: the CAs issue each other in a circle."
+                "{certificate} was issued by {issuer}, which stands below it already: they issue each other."
             ),
             Self::IssuerNotACa { issuer } => {
                 write!(

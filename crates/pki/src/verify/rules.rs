@@ -1,8 +1,9 @@
 //! Who may issue, and whose signature counts: the rules that do not depend on the path.
 //!
-//! A certificate issues only if it says CA:TRUE, or if it says nothing (version 1, or no basicConstraints) and is
-//! byte-equal to a configured certificate: any tolerated device certificate could sign another device's name otherwise.
-//! CA:FALSE never issues. keyUsage binds in both cases where it is there. Extended key usage is not looked at.
+//! A certificate issues only if it says CA:TRUE, or if it says nothing (version 1, or no basicConstraints)
+//! and is byte-equal to a configured certificate: any tolerated device certificate could sign another
+//! device's name otherwise. CA:FALSE never issues. keyUsage binds in both cases where it is there. Extended
+//! key usage is not looked at.
 
 use crate::algorithm::Unfit;
 use crate::certificate::{Certificate, Fact, SignatureFailure};

@@ -1,10 +1,10 @@
 //! The search for paths: breadth first from the leaf upward, by name and signature, within a budget.
 //!
-//! Candidates for an issuer are the presented certificates and the configured ones with the issuer's name, presented or
-//! not, in any order; matching key identifiers go first and exclude nobody. What holds of a pair (name, signature, the
-//! right to issue, dates) is found out once; what depends on the path (no certificate twice, path length, depth) is
-//! looked at for each path. The caller sees every path as soon as it is found, shorter ones before longer ones, and
-//! stops the search when it has decided.
+//! Candidates for an issuer are the presented certificates and the configured ones with the issuer's name,
+//! presented or not, in any order; matching key identifiers go first and exclude nobody. What holds of a pair
+//! (name, signature, the right to issue, dates) is found out once; what depends on the path (no certificate
+//! twice, path length, depth) is looked at for each path. The caller sees every path as soon as it is found,
+//! shorter ones before longer ones, and stops the search when it has decided.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -24,8 +24,9 @@ use crate::verify::rules;
 pub enum Walked<B> {
     /// The caller decided on a path and said so.
     Decided(B),
-    /// Every path was shown, or a limit met, and none satisfied the caller. The reason is the most telling one; `None`
-    /// where all paths end in configured self-signed certificates, so that nothing is wrong with the chain itself.
+    /// Every path was shown, or a limit met, and none satisfied the caller. The reason is the most telling
+    /// one; `None` where all paths end in configured self-signed certificates, so that nothing is wrong with
+    /// the chain itself.
     Undecided(Option<Reason>),
 }
 
@@ -41,8 +42,8 @@ impl<B> Walked<B> {
 
 /// Shows `visit` every path from the chain's leaf upward, shorter ones first, until it breaks.
 ///
-/// The first path is the leaf alone. It proves nothing but that the leaf is inside its validity: a caller that trusts
-/// issuers must look at [`Path::issuers`].
+/// The first path is the leaf alone. It proves nothing but that the leaf is inside its validity: a caller
+/// that trusts issuers must look at [`Path::issuers`].
 pub fn walk<B>(
     chain: &Chain,
     anchors: &dyn Anchors,
@@ -243,8 +244,8 @@ impl Search<'_> {
         ControlFlow::Continue(())
     }
 
-    /// Answers the presented certificates with the issuer's name, each once, where it is configured too in its
-    /// configured instance (whose key may already be prepared).
+    /// Answers the presented certificates with the issuer's name, each once, where it is configured too in
+    /// its configured instance (whose key may already be prepared).
     fn presented_as_issuer_of(&self, certificate: &Certificate) -> Vec<(Certificate, Origin)> {
         let mut found: Vec<(Certificate, Origin)> = Vec::new();
         for (place, presented) in self.chain.presented().iter().enumerate() {
@@ -273,7 +274,8 @@ impl Search<'_> {
         origin: Origin,
         place: usize,
     ) -> ControlFlow<End<B>, Option<Step>> {
-        // A certificate is not looked for above itself, nor is the leaf, which is on every path, above anything.
+        // A certificate is not looked for above itself, nor is the leaf, which is on every path, above
+        // anything.
         if certificate == candidate || self.chain.leaf() == candidate {
             return ControlFlow::Continue(None);
         }
@@ -328,7 +330,8 @@ impl Search<'_> {
         }
     }
 
-    /// Checks a signature that the decision does not need, so that the real issuer can be told from a namesake.
+    /// Checks a signature that the decision does not need, so that the real issuer can be told from a
+    /// namesake.
     fn look_closer(&mut self, certificate: &Certificate, candidate: &Certificate) -> SignatureSeen {
         if self.spent.extra == EXTRA_SIGNATURES || certificate.could_be_signed_by(candidate).is_err() {
             return SignatureSeen::NotChecked;

@@ -1,4 +1,5 @@
-//! The certificates that are issued here, against those that the vendor's scripts and tutorials issue with `openssl`.
+//! The certificates that are issued here, against those that the vendor's scripts and tutorials issue with
+//! `openssl`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -223,7 +224,10 @@ fn reads_what_openssl_ca_leaves_with_its_text_dump() {
     bench.write("index", "");
     bench.write("serial", "F0E1D2C3B4A5968778695A4B3C2D1E0F\n");
     bench.openssl("genpkey -out rootca.key -algorithm RSA -pkeyopt rsa_keygen_bits:2048");
-    bench.openssl("req -new -x509 -config rootca.conf -extensions ca_ext -key rootca.key -subj /CN=rootca_common_name -out rootca.crt");
+    bench.openssl(
+        "req -new -x509 -config rootca.conf -extensions ca_ext -key rootca.key -subj /CN=rootca_common_name \
+         -out rootca.crt",
+    );
     bench.openssl("genpkey -out pop.key -algorithm RSA -pkeyopt rsa_keygen_bits:2048");
     let code = "BB0C656E69AF75E3FB3C8D922C1760C58C1DA5B05AAA9D0A";
     bench.openssl(&format!("req -new -key pop.key -subj /CN={code} -out pop.csr"));
@@ -248,7 +252,10 @@ fn reads_what_openssl_ca_leaves_with_its_text_dump() {
 fn copies_an_issuers_odd_name_byte_by_byte() {
     let bench = Bench::new();
     bench.openssl("genpkey -out ca.key -algorithm EC -pkeyopt ec_paramgen_curve:P-256");
-    bench.write("names.cnf", "[req]\ndistinguished_name=dn\nstring_mask=nombstr\nprompt=no\n[dn]\nC=DE\n0.OU=one\n1.OU=two\n+CN=ca\n");
+    bench.write(
+        "names.cnf",
+        "[req]\ndistinguished_name=dn\nstring_mask=nombstr\nprompt=no\n[dn]\nC=DE\n0.OU=one\n1.OU=two\n+CN=ca\n",
+    );
     bench.openssl("req -x509 -new -key ca.key -config names.cnf -out ca.pem");
     let key = PrivateKey::from_text(&bench.read("ca.key"), None).unwrap();
     let issuer = Issuer::new(bench.certificate("ca.pem"), key).unwrap();

@@ -1,5 +1,5 @@
-//! The crate from outside: against certificates that other tools made, against other judges of the same chains, and
-//! against a naive model of the rules.
+//! The crate from outside: against certificates that other tools made, against other judges of the same
+//! chains, and against a naive model of the rules.
 
 #![expect(
     clippy::expect_used,

@@ -1,8 +1,8 @@
-//! The walk against a naive model: random small hierarchies with cross-signing, shared names, shared keys, circles,
-//! forgeries, odd dates and path lengths, presented in any order with strangers among them.
+//! The walk against a naive model: random small hierarchies with cross-signing, shared names, shared keys,
+//! circles, forgeries, odd dates and path lengths, presented in any order with strangers among them.
 //!
-//! The model knows what each certificate was made to be and enumerates all paths by the words of the rules; the walk sees
-//! only bytes. Both must find the same paths.
+//! The model knows what each certificate was made to be and enumerates all paths by the words of the rules;
+//! the walk sees only bytes. Both must find the same paths.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};

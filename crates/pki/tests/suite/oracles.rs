@@ -1,8 +1,8 @@
 //! Our verdicts beside those of rustls-webpki and of `openssl verify`.
 //!
-//! Where the contract differs from them on purpose, the ledger below has a row with the reason. A row that no longer
-//! differs fails the run, as does a difference without a row. Random hierarchies inside the common ground must get the
-//! same verdict from all three.
+//! Where the contract differs from them on purpose, the ledger below has a row with the reason. A row that no
+//! longer differs fails the run, as does a difference without a row. Random hierarchies inside the common
+//! ground must get the same verdict from all three.
 
 use std::time::Duration;
 
@@ -319,7 +319,8 @@ fn takes_version_1_leaves_that_webpki_cannot_read() {
     );
 }
 
-/// A hierarchy on the common ground: leaf CA:FALSE, anchors valid CAs without limit, at most four intermediates.
+/// A hierarchy on the common ground: leaf CA:FALSE, anchors valid CAs without limit, at most four
+/// intermediates.
 #[derive(Clone, Debug)]
 struct Ground {
     /// For each CA below the root: its issuer's place, whether it is presented, expired, limited, or forged.

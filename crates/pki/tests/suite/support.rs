@@ -1,4 +1,5 @@
-//! Certificates made by other hands: by rcgen for odd hierarchies, by the `openssl` command for compatibility.
+//! Certificates made by other hands: by rcgen for odd hierarchies, by the `openssl` command for
+//! compatibility.
 
 use std::path::{Path as FilePath, PathBuf};
 use std::process::{Command, Stdio};
@@ -82,7 +83,8 @@ impl Spec {
         self
     }
 
-    /// Without any of the extensions that rcgen writes by itself, but still version 3 (which needs one extension).
+    /// Without any of the extensions that rcgen writes by itself, but still version 3 (which needs one
+    /// extension).
     pub(crate) fn extensionless(mut self) -> Self {
         self.ca = IsCa::NoCa;
         self.key_usages = Vec::new();
@@ -182,7 +184,8 @@ pub(crate) fn paths(chain: &Chain, anchors: &AnchorSet, now: Time) -> Vec<Path> 
     found
 }
 
-/// The simplest rule of trust: some issuer on a path is configured. Answers that path's length, else the reason's code.
+/// The simplest rule of trust: some issuer on a path is configured. Answers that path's length, else the
+/// reason's code.
 pub(crate) fn verdict(chain: &Chain, anchors: &AnchorSet, now: Time) -> Result<usize, &'static str> {
     verdict_within(chain, anchors, now, Budget::default())
 }
