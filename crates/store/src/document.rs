@@ -64,7 +64,7 @@ pub(crate) fn decode<T: Stored>(text: &str, sealer: &Sealer) -> Result<T, Fault>
         return Err(Fault::damaged(
             T::TABLE,
             T::COLUMN,
-            format!("it has form {}, this release knows form {VERSION}", read.v),
+            &format!("it has form {}, this release knows form {VERSION}", read.v),
         ));
     }
     let row = checked(T::TABLE, T::COLUMN, serde_json::from_str(read.d.get()))?;
@@ -90,6 +90,11 @@ impl Text {
     pub(crate) fn object(&self, table: &'static str) -> Result<Json, Fault> {
         checked(table, "document", Json::parse_object(self.0.get(), TAKEN))
     }
+}
+
+/// Reads a member that may be absent, and may be JSON's null, which is something else.
+pub(crate) fn some<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Text>, D::Error> {
+    Text::deserialize(deserializer).map(Some)
 }
 
 /// Nothing to answer but that it is done.

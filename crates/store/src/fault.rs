@@ -18,7 +18,11 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// A row that can't be read.
-    pub(crate) fn damaged(table: &'static str, column: &'static str, detail: impl ToString) -> Self {
+    pub(crate) fn damaged(
+        table: &'static str,
+        column: &'static str,
+        detail: &(impl ToString + ?Sized),
+    ) -> Self {
         Self::Store(StoreError::Damaged {
             table,
             column,
@@ -37,7 +41,7 @@ impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                Self::damaged("(any)", "(pages)", error)
+                Self::damaged("(any)", "(pages)", &error)
             }
             _ => Self::unavailable(error.to_string()),
         }
@@ -77,7 +81,7 @@ pub(crate) fn checked<T, E: ToString>(
     column: &'static str,
     value: Result<T, E>,
 ) -> Result<T, Fault> {
-    value.map_err(|error| Fault::damaged(table, column, error))
+    value.map_err(|error| Fault::damaged(table, column, &error))
 }
 
 /// As [`checked`] for constructors that answer nothing when the data is wrong.

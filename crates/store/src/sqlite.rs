@@ -6,20 +6,30 @@
 //!
 //! Not here: deciding who may do what, and the form of anything on the wire.
 
+mod attestation;
 mod cells;
 mod certificate;
 mod copy;
+mod credential;
+mod device;
+mod devices;
+mod enrollment_group;
 mod hub;
+mod individual;
 mod lease;
 mod open;
 mod policy;
+mod provisioning;
 mod readers;
 mod reap;
+mod registration;
 mod request;
 mod resource_group;
 mod resources;
+mod rotate;
 mod service;
 mod trust;
+mod twin;
 mod unit;
 mod writer;
 
@@ -67,18 +77,18 @@ impl Registry {
         let path = directory.join("registry.db");
         open::file(&path)?;
         let fault = |fault| OpenError::fault(&path, fault);
-        let sealer = Arc::new(Sealer::new(keys, Arc::clone(&random)).map_err(fault)?);
+        let sealer = Arc::new(Sealer::new(keys, random).map_err(fault)?);
         let sql = open::writer(&path, open::Durability::Synced, WRITER_CACHE_KIB)?;
         open::migrate(&path, &sql, MIGRATIONS)?;
         let drawn: bool = sql
             .query_row("SELECT count(*) FROM meta", [], |row| row.get(0))
-            .map_err(|error| OpenError::file(&path, error))?;
+            .map_err(|error| OpenError::file(&path, &error))?;
         if drawn {
             let meta = Meta::load(&sql).map_err(fault)?;
             meta.check_seal(&sealer)
                 .map_err(|_| OpenError::MasterKey { path: path.clone() })?;
         } else {
-            Meta::draw(&random, &sealer)
+            Meta::draw(&sealer)
                 .and_then(|meta| meta.save(&sql))
                 .map_err(fault)?;
         }

@@ -44,7 +44,7 @@ impl Registry {
 /// # Errors
 /// [`open::OpenError`] when it can't be opened at all.
 pub fn check(path: &Path) -> Result<Vec<String>, open::OpenError> {
-    let failed = |error: rusqlite::Error| open::OpenError::file(path, error);
+    let failed = |error: rusqlite::Error| open::OpenError::file(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sql = Connection::open_with_flags(path, flags).map_err(failed)?;
     let mut statement = sql.prepare("PRAGMA quick_check(20)").map_err(failed)?;

@@ -48,7 +48,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    pub(crate) fn file(path: &Path, detail: impl ToString) -> Self {
+    pub(crate) fn file(path: &Path, detail: &(impl ToString + ?Sized)) -> Self {
         Self::File {
             path: path.to_owned(),
             detail: detail.to_string(),
@@ -56,7 +56,7 @@ impl OpenError {
     }
 
     pub(crate) fn fault(path: &Path, fault: Fault) -> Self {
-        Self::file(path, muster_resources::StoreError::from(fault))
+        Self::file(path, &muster_resources::StoreError::from(fault))
     }
 }
 
@@ -69,13 +69,13 @@ pub(crate) fn directory(path: &Path) -> Result<(), OpenError> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|error| OpenError::file(path, error))
+        .map_err(|error| OpenError::file(path, &error))
 }
 
 /// Makes an empty file for its owner only unless it is there; tells whether it made it. Its entry in the directory is
 /// on disk afterwards.
 pub(crate) fn file(path: &Path) -> Result<bool, OpenError> {
-    let failed = |error| OpenError::file(path, error);
+    let failed = |error| OpenError::file(path, &error);
     if path.exists() {
         return Ok(false);
     }
@@ -110,7 +110,7 @@ pub(crate) fn writer(path: &Path, durability: Durability, cache_kib: i64) -> Res
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => OpenError::InUse {
             path: path.to_owned(),
         },
-        _ => OpenError::file(path, error),
+        _ => OpenError::file(path, &error),
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sql = Connection::open_with_flags(path, flags).map_err(failed)?;
@@ -142,7 +142,7 @@ pub(crate) fn reader(path: &Path) -> Result<Connection, Fault> {
 
 /// Brings a database to the newest form.
 pub(crate) fn migrate(path: &Path, sql: &Connection, migrations: &[Migration]) -> Result<(), OpenError> {
-    let failed = |error: rusqlite::Error| OpenError::file(path, error);
+    let failed = |error: rusqlite::Error| OpenError::file(path, &error);
     let found: u32 = sql
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(failed)?;

@@ -65,7 +65,7 @@ pub(crate) fn reap(unit: &mut Unit<'_>, limit: usize, fence: u64) -> Result<usiz
                 return Err(Fault::damaged(
                     "tombstone",
                     "kind",
-                    format!("kind {other} is not known"),
+                    &format!("kind {other} is not known"),
                 ));
             }
         };

@@ -132,7 +132,7 @@ pub(crate) fn read_since(sql: &Connection, sealer: &Sealer, since: TrustVersion)
                 return Err(Fault::damaged(
                     "trust_change",
                     "kind",
-                    format!("kind {other} is not known"),
+                    &format!("kind {other} is not known"),
                 ));
             }
         }

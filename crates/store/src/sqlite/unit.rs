@@ -3,9 +3,7 @@
 //! Counters are read at the start of a batch and written back once, in the same transaction as all that used them. A
 //! number may be skipped, never given twice.
 
-use muster_model::{
-    DpsKey, ETag, GenerationId, HubKey, Random, RequestId, SubscriptionId, TrustVersion, Wall,
-};
+use muster_model::{DpsKey, ETag, GenerationId, HubKey, RequestId, SubscriptionId, TrustVersion, Wall};
 use rusqlite::{Connection, params};
 
 use super::cells::Cells;
@@ -49,8 +47,8 @@ pub(crate) struct Meta {
 
 impl Meta {
     /// The facts of a store that is made now.
-    pub(crate) fn draw(random: &Random, sealer: &Sealer) -> Result<Self, Fault> {
-        let guid = random.draw(RequestId::random).to_string();
+    pub(crate) fn draw(sealer: &Sealer) -> Result<Self, Fault> {
+        let guid = sealer.random.draw(RequestId::random).to_string();
         Ok(Self {
             subscription: guid,
             incarnation: 1,

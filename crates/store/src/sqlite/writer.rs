@@ -192,7 +192,7 @@ impl Desk {
             let outcome = self.commit(&mut batch);
             metrics::batch(batch.len(), self.clock.mono().since(started));
             for job in batch.drain(..) {
-                job.complete(outcome.as_ref().map(|()| ()));
+                job.complete(outcome.as_ref().copied());
             }
             if self.pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
                 self.checkpoint();
