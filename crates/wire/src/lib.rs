@@ -9,6 +9,8 @@ mod error;
 mod secret;
 
 pub mod api_version;
+pub mod attestation;
+pub mod enrollment;
 pub mod etag;
 pub mod fault;
 pub mod host;
@@ -16,6 +18,7 @@ pub mod page;
 pub mod registration;
 pub mod sas;
 pub mod time;
+pub mod twin;
 
 pub use api_version::ApiVersion;
 pub use body::{DPS_BODY, HUB_BODY, escape_non_ascii};
