@@ -53,13 +53,12 @@ impl Decisions {
     pub(crate) fn find(&self, key: &Key, now: Time) -> Option<Arc<PathDecision>> {
         // A panic in between leaves two whole maps.
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = match generations.young.get(key) {
-            Some(known) => Arc::clone(known),
-            None => {
-                let known = generations.old.remove(key)?;
-                generations.insert(*key, Arc::clone(&known), self.half);
-                known
-            }
+        let known = if let Some(known) = generations.young.get(key) {
+            Arc::clone(known)
+        } else {
+            let known = generations.old.remove(key)?;
+            generations.insert(*key, Arc::clone(&known), self.half);
+            known
         };
         drop(generations);
         (known.valid_from <= now && now <= known.valid_until).then_some(known)

@@ -51,26 +51,25 @@ async fn make(estate: &Estate, first: &FirstStart, now: Wall) -> Result<(), Erro
             .ensure(first.group.clone(), first.location.clone(), None)
             .await?;
     }
-    let hub = match directory.hub(&first.hub) {
-        Some(hub) => hub,
-        None => {
-            let request = HubRequest {
-                name: first.hub.clone(),
-                group: first.group.clone(),
-                location: first.location.clone(),
-                tags: None,
-                partitions: None,
-                retention_days: None,
-                retention_bytes: None,
-                disable_device_sas: None,
-                document: Json::empty_object(),
-                policies: policy::hub_defaults(),
-            };
-            Hubs::new(estate.clone())
-                .write(request, IfMatch::Absent, now)
-                .await?
-                .0
-        }
+    let hub = if let Some(hub) = directory.hub(&first.hub) {
+        hub
+    } else {
+        let request = HubRequest {
+            name: first.hub.clone(),
+            group: first.group.clone(),
+            location: first.location.clone(),
+            tags: None,
+            partitions: None,
+            retention_days: None,
+            retention_bytes: None,
+            disable_device_sas: None,
+            document: Json::empty_object(),
+            policies: policy::hub_defaults(),
+        };
+        Hubs::new(estate.clone())
+            .write(request, IfMatch::Absent, now)
+            .await?
+            .0
     };
     if directory.service(&first.service).is_none() {
         let link = hub.policies.first().map(|owner| LinkRequest {

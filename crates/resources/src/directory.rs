@@ -30,15 +30,15 @@ pub struct Snapshot {
 
 #[derive(Clone, Debug, Default)]
 struct Hubs {
-    by_key: BTreeMap<HubKey, Arc<Hub>>,
-    by_name: BTreeMap<HubName, Arc<Hub>>,
+    keys: BTreeMap<HubKey, Arc<Hub>>,
+    names: BTreeMap<HubName, Arc<Hub>>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Services {
-    by_key: BTreeMap<DpsKey, Arc<ProvisioningService>>,
-    by_name: BTreeMap<DpsName, Arc<ProvisioningService>>,
-    by_scope: BTreeMap<IdScope, Arc<ProvisioningService>>,
+    keys: BTreeMap<DpsKey, Arc<ProvisioningService>>,
+    names: BTreeMap<DpsName, Arc<ProvisioningService>>,
+    scopes: BTreeMap<IdScope, Arc<ProvisioningService>>,
 }
 
 impl Snapshot {
@@ -78,18 +78,18 @@ impl Snapshot {
         let hubs = Arc::make_mut(&mut self.hubs);
         // What is gone goes first: its name may have been taken again in the same delta.
         for (key, hub) in &changed {
-            if let Some(old) = hubs.by_key.remove(key)
-                && hubs.by_name.get(&old.name).is_some_and(|one| one.key == *key)
+            if let Some(old) = hubs.keys.remove(key)
+                && hubs.names.get(&old.name).is_some_and(|one| one.key == *key)
             {
-                hubs.by_name.remove(&old.name);
+                hubs.names.remove(&old.name);
             }
             if hub.is_none() && self.trust.contains_key(&CertificateOwner::Hub(*key)) {
                 Arc::make_mut(&mut self.trust).remove(&CertificateOwner::Hub(*key));
             }
         }
         for hub in changed.into_iter().filter_map(|(_, hub)| hub).map(Arc::new) {
-            hubs.by_name.insert(hub.name.clone(), Arc::clone(&hub));
-            hubs.by_key.insert(hub.key, hub);
+            hubs.names.insert(hub.name.clone(), Arc::clone(&hub));
+            hubs.keys.insert(hub.key, hub);
         }
     }
 
@@ -99,16 +99,16 @@ impl Snapshot {
         }
         let services = Arc::make_mut(&mut self.services);
         for (key, service) in &changed {
-            if let Some(old) = services.by_key.remove(key) {
-                if services.by_name.get(&old.name).is_some_and(|one| one.key == *key) {
-                    services.by_name.remove(&old.name);
+            if let Some(old) = services.keys.remove(key) {
+                if services.names.get(&old.name).is_some_and(|one| one.key == *key) {
+                    services.names.remove(&old.name);
                 }
                 if services
-                    .by_scope
+                    .scopes
                     .get(&old.id_scope)
                     .is_some_and(|one| one.key == *key)
                 {
-                    services.by_scope.remove(&old.id_scope);
+                    services.scopes.remove(&old.id_scope);
                 }
             }
             if service.is_none() && self.trust.contains_key(&CertificateOwner::Dps(*key)) {
@@ -120,13 +120,11 @@ impl Snapshot {
             .filter_map(|(_, service)| service)
             .map(Arc::new)
         {
+            services.names.insert(service.name.clone(), Arc::clone(&service));
             services
-                .by_name
-                .insert(service.name.clone(), Arc::clone(&service));
-            services
-                .by_scope
+                .scopes
                 .insert(service.id_scope.clone(), Arc::clone(&service));
-            services.by_key.insert(service.key, service);
+            services.keys.insert(service.key, service);
         }
     }
 
@@ -145,8 +143,8 @@ impl Snapshot {
         let trust = Arc::make_mut(&mut self.trust);
         for (owner, name, certificate) in changed {
             let known = match owner {
-                CertificateOwner::Dps(key) => self.services.by_key.contains_key(&key),
-                CertificateOwner::Hub(key) => self.hubs.by_key.contains_key(&key),
+                CertificateOwner::Dps(key) => self.services.keys.contains_key(&key),
+                CertificateOwner::Hub(key) => self.hubs.keys.contains_key(&key),
             };
             if known {
                 Arc::make_mut(trust.entry(owner).or_default()).replace(&name, certificate, version);
@@ -221,37 +219,37 @@ impl Directory {
 
     /// Answers the hub of that name.
     pub fn hub(&self, name: &HubName) -> Option<Arc<Hub>> {
-        self.current.load().hubs.by_name.get(name).cloned()
+        self.current.load().hubs.names.get(name).cloned()
     }
 
     /// Answers the hub with that key.
     pub fn hub_by_key(&self, key: HubKey) -> Option<Arc<Hub>> {
-        self.current.load().hubs.by_key.get(&key).cloned()
+        self.current.load().hubs.keys.get(&key).cloned()
     }
 
     /// Answers every hub in the order of the names.
     pub fn hubs(&self) -> Vec<Arc<Hub>> {
-        self.current.load().hubs.by_name.values().cloned().collect()
+        self.current.load().hubs.names.values().cloned().collect()
     }
 
     /// Answers the provisioning service of that name.
     pub fn service(&self, name: &DpsName) -> Option<Arc<ProvisioningService>> {
-        self.current.load().services.by_name.get(name).cloned()
+        self.current.load().services.names.get(name).cloned()
     }
 
     /// Answers the provisioning service with that key.
     pub fn service_by_key(&self, key: DpsKey) -> Option<Arc<ProvisioningService>> {
-        self.current.load().services.by_key.get(&key).cloned()
+        self.current.load().services.keys.get(&key).cloned()
     }
 
     /// Answers the provisioning service with that id scope.
     pub fn service_by_scope(&self, scope: &IdScope) -> Option<Arc<ProvisioningService>> {
-        self.current.load().services.by_scope.get(scope).cloned()
+        self.current.load().services.scopes.get(scope).cloned()
     }
 
     /// Answers every provisioning service in the order of the names.
     pub fn services(&self) -> Vec<Arc<ProvisioningService>> {
-        self.current.load().services.by_name.values().cloned().collect()
+        self.current.load().services.names.values().cloned().collect()
     }
 
     /// Answers the CA certificates of an owner; an empty set where there are none.

@@ -21,6 +21,8 @@ pub mod ports;
 mod refusal_log;
 pub mod sas;
 mod services;
+#[cfg(any(test, feature = "test-helpers"))]
+pub mod testing;
 mod trust;
 
 pub use access::{Access, Credential};
@@ -44,3 +46,6 @@ pub use refusal_log::{Explain, RefusalLog};
 pub use sas::{Audience, KeySlot};
 pub use services::{LinkKey, LinkRequest, MAX_LINKS, MAX_WEIGHT, ServiceRequest, Services};
 pub use trust::OwnerTrust;
+
+#[cfg(test)]
+mod tests;
