@@ -4,6 +4,8 @@
 //! repeats a read that failed for now. So a record may be there twice; it may never be missing, invented, out
 //! of order, or in another partition. Panics at the first promise that is broken.
 
+#![expect(clippy::panic, reason = "a battery tells of a broken promise by panicking")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -34,7 +36,10 @@ pub fn event(body: &str, received: Wall) -> Event {
         received,
         source: MessageSource::Telemetry,
         targets: 1,
-        message: Message { body: body.as_bytes().to_vec(), ..Message::default() },
+        message: Message {
+            body: body.as_bytes().to_vec(),
+            ..Message::default()
+        },
     }
 }
 
@@ -54,7 +59,9 @@ pub async fn event_log(log: Arc<dyn EventLog>) {
 async fn send(log: &dyn EventLog, hub: HubKey, partition: Partition, events: &[Event]) {
     let mut sent = 0;
     for _ in 0..PATIENCE {
-        let Some(rest) = events.get(sent..).filter(|rest| !rest.is_empty()) else { return };
+        let Some(rest) = events.get(sent..).filter(|rest| !rest.is_empty()) else {
+            return;
+        };
         let mut lane = log.open_lane(hub, partition);
         sent += send_on(lane.as_mut(), rest).await;
     }
@@ -67,25 +74,24 @@ async fn send_on(lane: &mut dyn Lane, events: &[Event]) -> usize {
     for (index, event) in events.iter().enumerate() {
         let mut tries = 0;
         let ticket = loop {
-            match lane.submit(event.clone()) {
-                Ok(ticket) => break ticket,
-                Err(Full) => {
-                    if durable(lane, last).await.is_err() || tries > PATIENCE {
-                        return durable_so_far(lane);
-                    }
-                    tries += 1;
-                    tokio::task::yield_now().await;
-                    // A lane that is closed with nothing outstanding refuses for ever; another one will not.
-                    if tries > 100 {
-                        return durable_so_far(lane);
-                    }
-                }
+            if let Ok(ticket) = lane.submit(event.clone()) {
+                break ticket;
             }
+            tries += 1;
+            // A lane that is closed with nothing outstanding refuses for ever; another one will not.
+            if durable(lane, last).await.is_err() || tries > 100 {
+                return durable_so_far(lane);
+            }
+            tokio::task::yield_now().await;
         };
         assert_eq!(ticket.0, index as u64 + 1, "tickets count the records of a lane");
         last = ticket;
     }
-    if durable(lane, last).await.is_ok() { events.len() } else { durable_so_far(lane) }
+    if durable(lane, last).await.is_ok() {
+        events.len()
+    } else {
+        durable_so_far(lane)
+    }
 }
 
 fn durable_so_far(lane: &mut dyn Lane) -> usize {
@@ -106,7 +112,11 @@ async fn read(
     for _ in 0..PATIENCE {
         match log.read(hub, partition, from, limit, bytes).await {
             Ok(events) => {
-                assert!(events.len() <= limit, "{} events were read, {limit} were asked for", events.len());
+                assert!(
+                    events.len() <= limit,
+                    "{} events were read, {limit} were asked for",
+                    events.len()
+                );
                 let ordered = events.is_sorted_by(|a, b| a.position < b.position && a.enqueued <= b.enqueued);
                 assert!(ordered, "positions rise strictly, enqueued times do not fall");
                 assert!(events.iter().all(|stored| stored.position <= Position::MAX));
@@ -123,7 +133,9 @@ async fn read(
 async fn read_all(log: &dyn EventLog, hub: HubKey, partition: Partition) -> Vec<StoredEvent> {
     let mut all: Vec<StoredEvent> = Vec::new();
     loop {
-        let from = all.last().map_or(ReadFrom::Earliest, |last| ReadFrom::After(last.position));
+        let from = all
+            .last()
+            .map_or(ReadFrom::Earliest, |last| ReadFrom::After(last.position));
         let events = read(log, hub, partition, from, 7, usize::MAX).await;
         if events.is_empty() {
             return all;
@@ -148,7 +160,11 @@ fn body(stored: &StoredEvent) -> String {
 /// The bodies, each where it stands first.
 fn bodies(events: &[StoredEvent]) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    events.iter().map(body).filter(|body| seen.insert(body.clone())).collect()
+    events
+        .iter()
+        .map(body)
+        .filter(|body| seen.insert(body.clone()))
+        .collect()
 }
 
 async fn keeps_every_field(log: &dyn EventLog) {
@@ -159,7 +175,11 @@ async fn keeps_every_field(log: &dyn EventLog) {
     full.auth = AuthMethod::Sas(AuthScope::Hub);
     full.targets = u64::MAX;
     full.message.body = (0..=255).collect();
-    full.message.application = vec![("b".into(), "2".into()), ("a".into(), "ü".into()), (String::new(), String::new())];
+    full.message.application = vec![
+        ("b".into(), "2".into()),
+        ("a".into(), "ü".into()),
+        (String::new(), String::new()),
+    ];
     full.message.system = SystemProperties {
         message_id: Some("m".into()),
         correlation_id: Some("c".into()),
@@ -182,18 +202,23 @@ async fn keeps_every_field(log: &dyn EventLog) {
         assert!(stored.enqueued >= full.received);
     }
     let now = info(log, hub, partition).await;
-    assert_eq!(now.first, stored.first().map(|stored| stored.position).unwrap_or_default());
+    assert_eq!(
+        now.first,
+        stored.first().map(|stored| stored.position).unwrap_or_default()
+    );
     assert_eq!(now.last, stored.last().map(|stored| stored.position));
     assert_eq!(now.last_enqueued, stored.last().map(|stored| stored.enqueued));
     assert!(!now.empty);
 }
 
 async fn keeps_order_and_partitions_apart(log: &dyn EventLog) {
-    let places = [(12, 0), (12, 1), (13, 0)].map(|(hub, partition)| (HubKey::new(hub), Partition::new(partition)));
+    let places =
+        [(12, 0), (12, 1), (13, 0)].map(|(hub, partition)| (HubKey::new(hub), Partition::new(partition)));
     for round in 0..4 {
         for (hub, partition) in places {
-            let events: Vec<_> =
-                (0..12).map(|number| event(&format!("{hub}/{partition}/{round}/{number}"), NOW)).collect();
+            let events: Vec<_> = (0..12)
+                .map(|number| event(&format!("{hub}/{partition}/{round}/{number}"), NOW))
+                .collect();
             send(log, hub, partition, &events).await;
         }
     }
@@ -208,24 +233,82 @@ async fn keeps_order_and_partitions_apart(log: &dyn EventLog) {
 async fn reads_from_where_it_is_asked(log: &dyn EventLog) {
     let (hub, partition) = (HubKey::new(14), Partition::new(0));
     let at = |second| NOW.plus(Duration::from_secs(second));
-    let events: Vec<_> = (0..20).map(|second| event(&format!("{second}"), at(second))).collect();
+    let events: Vec<_> = (0..20)
+        .map(|second| event(&format!("{second}"), at(second)))
+        .collect();
     send(log, hub, partition, &events).await;
     let all = read_all(log, hub, partition).await;
     let everything = usize::MAX;
     for (index, stored) in all.iter().enumerate() {
-        let after = read(log, hub, partition, ReadFrom::After(stored.position), 3, everything).await;
-        assert_eq!(after.as_slice(), all.iter().skip(index + 1).take(3).cloned().collect::<Vec<_>>());
+        let after = read(
+            log,
+            hub,
+            partition,
+            ReadFrom::After(stored.position),
+            3,
+            everything,
+        )
+        .await;
+        assert_eq!(
+            after.as_slice(),
+            all.iter().skip(index + 1).take(3).cloned().collect::<Vec<_>>()
+        );
         let from = read(log, hub, partition, ReadFrom::At(stored.position), 2, everything).await;
-        assert_eq!(from.as_slice(), all.iter().skip(index).take(2).cloned().collect::<Vec<_>>());
-        let later = read(log, hub, partition, ReadFrom::EnqueuedAfter(stored.enqueued), 1, everything).await;
-        assert_eq!(later.first(), all.iter().find(|other| other.enqueued > stored.enqueued));
+        assert_eq!(
+            from.as_slice(),
+            all.iter().skip(index).take(2).cloned().collect::<Vec<_>>()
+        );
+        let later = read(
+            log,
+            hub,
+            partition,
+            ReadFrom::EnqueuedAfter(stored.enqueued),
+            1,
+            everything,
+        )
+        .await;
+        assert_eq!(
+            later.first(),
+            all.iter().find(|other| other.enqueued > stored.enqueued)
+        );
     }
-    assert!(read(log, hub, partition, ReadFrom::Latest, 9, everything).await.is_empty());
-    assert!(read(log, hub, partition, ReadFrom::Earliest, 0, everything).await.is_empty());
-    assert_eq!(read(log, hub, partition, ReadFrom::Earliest, 9, 1).await.len(), 1, "the one that crosses the bound");
-    assert!(read(log, hub, partition, ReadFrom::After(Position::MAX), 9, everything).await.is_empty());
-    assert!(read(log, hub, Partition::new(1), ReadFrom::Earliest, 9, everything).await.is_empty());
-    assert!(read(log, HubKey::new(999), partition, ReadFrom::Earliest, 9, everything).await.is_empty());
+    assert!(
+        read(log, hub, partition, ReadFrom::Latest, 9, everything)
+            .await
+            .is_empty()
+    );
+    assert!(
+        read(log, hub, partition, ReadFrom::Earliest, 0, everything)
+            .await
+            .is_empty()
+    );
+    assert_eq!(
+        read(log, hub, partition, ReadFrom::Earliest, 9, 1).await.len(),
+        1,
+        "the one that crosses the bound"
+    );
+    assert!(
+        read(log, hub, partition, ReadFrom::After(Position::MAX), 9, everything)
+            .await
+            .is_empty()
+    );
+    assert!(
+        read(log, hub, Partition::new(1), ReadFrom::Earliest, 9, everything)
+            .await
+            .is_empty()
+    );
+    assert!(
+        read(
+            log,
+            HubKey::new(999),
+            partition,
+            ReadFrom::Earliest,
+            9,
+            everything
+        )
+        .await
+        .is_empty()
+    );
 }
 
 async fn completes_tickets_in_order(log: &dyn EventLog) {
@@ -250,10 +333,22 @@ async fn completes_tickets_in_order(log: &dyn EventLog) {
             }
         }
         let outcome = durable(lane.as_mut(), Ticket(submitted.len() as u64)).await;
-        let acknowledged = if outcome.is_ok() { submitted.len() } else { durable_so_far(lane.as_mut()) };
+        let acknowledged = if outcome.is_ok() {
+            submitted.len()
+        } else {
+            durable_so_far(lane.as_mut())
+        };
         if outcome.is_err() {
-            assert_eq!(lane.submit(event("late", NOW)), Err(Full), "a closed lane stays closed");
-            assert!(durable(lane.as_mut(), Ticket(submitted.len() as u64)).await.is_err());
+            assert_eq!(
+                lane.submit(event("late", NOW)),
+                Err(Full),
+                "a closed lane stays closed"
+            );
+            assert!(
+                durable(lane.as_mut(), Ticket(submitted.len() as u64))
+                    .await
+                    .is_err()
+            );
         }
         drop(lane);
         let own: Vec<_> = read_all(log, hub, partition)
@@ -262,8 +357,16 @@ async fn completes_tickets_in_order(log: &dyn EventLog) {
             .map(body)
             .filter(|body| body.starts_with(&format!("{attempt}/")))
             .collect();
-        assert!(own.len() >= acknowledged, "{acknowledged} were acknowledged, {} are there", own.len());
-        assert_eq!(submitted.get(..own.len()), Some(own.as_slice()), "a lane leaves a prefix of what it took");
+        assert!(
+            own.len() >= acknowledged,
+            "{acknowledged} were acknowledged, {} are there",
+            own.len()
+        );
+        assert_eq!(
+            submitted.get(..own.len()),
+            Some(own.as_slice()),
+            "a lane leaves a prefix of what it took"
+        );
     }
 }
 
@@ -278,7 +381,11 @@ async fn enqueued_time_never_steps_back(log: &dyn EventLog) {
     // `read` checks the order of the times it sees.
     let stored = read_all(log, hub, partition).await;
     assert_eq!(bodies(&stored).len(), 6);
-    assert!(stored.iter().all(|stored| stored.enqueued >= stored.event.received));
+    assert!(
+        stored
+            .iter()
+            .all(|stored| stored.enqueued >= stored.event.received)
+    );
 }
 
 async fn wakes_readers_that_follow(log: &Arc<dyn EventLog>) {
@@ -296,7 +403,9 @@ async fn wakes_readers_that_follow(log: &Arc<dyn EventLog>) {
     let mut seen: Vec<StoredEvent> = Vec::new();
     while bodies(&seen).len() < 50 {
         commits.borrow_and_update();
-        let from = seen.last().map_or(ReadFrom::Earliest, |last| ReadFrom::After(last.position));
+        let from = seen
+            .last()
+            .map_or(ReadFrom::Earliest, |last| ReadFrom::After(last.position));
         let events = read(log.as_ref(), hub, partition, from, 16, usize::MAX).await;
         if events.is_empty() {
             assert!(commits.changed().await.is_ok(), "the log outlives its watchers");
@@ -311,16 +420,18 @@ async fn wakes_readers_that_follow(log: &Arc<dyn EventLog>) {
 async fn keeps_what_is_younger_than_retention(log: &dyn EventLog) {
     let (hub, partition) = (HubKey::new(18), Partition::new(0));
     let other = HubKey::new(19);
-    let hour = |hours: u64| NOW.plus(Duration::from_secs(3_600 * hours));
+    let hour = |hours: u64| NOW.plus(Duration::from_hours(hours));
     for hours in 0..100 {
         let mut sent = event(&hours.to_string(), hour(hours));
-        sent.message.application.push(("padding".into(), "x".repeat(3_000)));
+        sent.message
+            .application
+            .push(("padding".into(), "x".repeat(3_000)));
         send(log, hub, partition, &[sent]).await;
         send(log, other, partition, &[event(&hours.to_string(), hour(hours))]).await;
     }
     let untouched = read_all(log, other, partition).await;
     let last_before = info(log, hub, partition).await.last;
-    log.retain(hub, Duration::from_secs(3_600 * 24), None);
+    log.retain(hub, Duration::from_hours(24), None);
     let mut swept = 0;
     for _ in 0..PATIENCE {
         if let Ok(bytes) = log.sweep(hour(100)).await {
@@ -330,17 +441,38 @@ async fn keeps_what_is_younger_than_retention(log: &dyn EventLog) {
     }
     assert!(swept > 0);
     let left = read_all(log, hub, partition).await;
-    let first: u64 = left.first().map(body).and_then(|body| body.parse().ok()).unwrap_or(u64::MAX);
-    assert!(first > 10 && first <= 76, "hour {first} is the oldest that is left");
+    let first: u64 = left
+        .first()
+        .map(body)
+        .and_then(|body| body.parse().ok())
+        .unwrap_or(u64::MAX);
+    assert!(
+        first > 10 && first <= 76,
+        "hour {first} is the oldest that is left"
+    );
     let last: BTreeSet<_> = left.iter().map(body).collect();
-    assert!((76..100).all(|hours: u64| last.contains(&hours.to_string())), "nothing younger than a day went");
+    assert!(
+        (76..100).all(|hours: u64| last.contains(&hours.to_string())),
+        "nothing younger than a day went"
+    );
     assert_eq!(info(log, hub, partition).await.last, last_before);
-    let lagging = read(log, hub, partition, ReadFrom::At(Position::default()), 1, usize::MAX).await;
+    let lagging = read(
+        log,
+        hub,
+        partition,
+        ReadFrom::At(Position::default()),
+        1,
+        usize::MAX,
+    )
+    .await;
     assert_eq!(lagging.first(), left.first(), "who lags gets the oldest there is");
     assert_eq!(read_all(log, other, partition).await, untouched);
     send(log, hub, partition, &[event("next", hour(100))]).await;
     let next = read_all(log, hub, partition).await;
-    assert!(next.last().map(|stored| stored.position) > last_before, "positions are not used again");
+    assert!(
+        next.last().map(|stored| stored.position) > last_before,
+        "positions are not used again"
+    );
 }
 
 async fn forgets_a_hub_that_was_dropped(log: &dyn EventLog) {

@@ -49,7 +49,10 @@ impl LocalEventLog {
     }
 
     fn new(log: Log) -> Self {
-        Self { log: Arc::new(log), retention: Mutex::default() }
+        Self {
+            log: Arc::new(log),
+            retention: Mutex::default(),
+        }
     }
 
     /// Returns the log itself, for backups and for `doctor`.
@@ -76,7 +79,10 @@ impl LocalEventLog {
 }
 
 const fn key(hub: HubKey, partition: Partition) -> PartitionKey {
-    PartitionKey { hub: hub.get(), partition: partition.get() }
+    PartitionKey {
+        hub: hub.get(),
+        partition: partition.get(),
+    }
 }
 
 fn log_error(error: &Error) -> LogError {
@@ -126,7 +132,9 @@ impl EventLog for LocalEventLog {
         for record in &records {
             events.push(stored::decode(record).ok_or_else(|| {
                 let position = record.position;
-                LogError::Damaged(format!("event {position} of {partition} of hub {hub} is of an unknown form"))
+                LogError::Damaged(format!(
+                    "event {position} of {partition} of hub {hub} is of an unknown form"
+                ))
             })?);
         }
         Ok(events)
@@ -161,7 +169,11 @@ impl EventLog for LocalEventLog {
     }
 
     async fn sweep(&self, now: Wall) -> Result<u64, LogError> {
-        let retention = self.retention.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let retention = self
+            .retention
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let swept = self
             .blocking(move |log| log.sweep(&|hub| retention.get(&hub).copied(), now.micros()))
             .await?;
@@ -169,7 +181,10 @@ impl EventLog for LocalEventLog {
     }
 
     async fn drop_hub(&self, hub: HubKey) -> Result<(), LogError> {
-        self.retention.lock().unwrap_or_else(PoisonError::into_inner).remove(&hub.get());
+        self.retention
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&hub.get());
         self.blocking(move |log| log.delete_hub(hub.get())).await
     }
 }
@@ -188,7 +203,11 @@ impl Lane for LocalLane {
         }
         let ticket = self.submitted + 1;
         let (targets, payload) = stored::encode(&event);
-        let record = Record { received: event.received.micros(), targets: &targets, payload: &payload };
+        let record = Record {
+            received: event.received.micros(),
+            targets: &targets,
+            payload: &payload,
+        };
         match self.log.append(self.key, &record, &self.watermark, ticket) {
             Ok(_) => {
                 self.submitted = ticket;
@@ -201,10 +220,16 @@ impl Lane for LocalLane {
         }
     }
 
-    fn poll_durable(&mut self, context: &mut Context<'_>, beyond: Ticket) -> Poll<Result<Ticket, LaneClosed>> {
-        self.watermark
-            .poll(context, beyond.0)
-            .map(|outcome| outcome.map(Ticket).map_err(|reason| LaneClosed(reason.to_string())))
+    fn poll_durable(
+        &mut self,
+        context: &mut Context<'_>,
+        beyond: Ticket,
+    ) -> Poll<Result<Ticket, LaneClosed>> {
+        self.watermark.poll(context, beyond.0).map(|outcome| {
+            outcome
+                .map(Ticket)
+                .map_err(|reason| LaneClosed(reason.to_string()))
+        })
     }
 }
 
@@ -229,7 +254,9 @@ pub struct LocalChanges {
 
 impl Default for LocalChanges {
     fn default() -> Self {
-        Self { newest: watch::Sender::new(TrustVersion::default()) }
+        Self {
+            newest: watch::Sender::new(TrustVersion::default()),
+        }
     }
 }
 
@@ -289,13 +316,29 @@ mod tests {
         let (hub, partition) = (HubKey::new(1), Partition::new(0));
         let mut lane = log.open_lane(hub, partition);
         let first = lane.submit(contract::event("kept", contract::NOW)).unwrap();
-        muster_hub::event_log::durable(lane.as_mut(), first).await.unwrap();
-        disk.set_faults(crate::sim::Faults { fail_sync_at: Some(disk.syncs() + 1), ..Default::default() });
+        muster_hub::event_log::durable(lane.as_mut(), first)
+            .await
+            .unwrap();
+        disk.set_faults(crate::sim::Faults {
+            fail_sync_at: Some(disk.syncs() + 1),
+            ..Default::default()
+        });
         let second = lane.submit(contract::event("unknown", contract::NOW)).unwrap();
-        assert!(muster_hub::event_log::durable(lane.as_mut(), second).await.is_err());
+        assert!(
+            muster_hub::event_log::durable(lane.as_mut(), second)
+                .await
+                .is_err()
+        );
         assert_eq!(lane.submit(contract::event("late", contract::NOW)), Err(Full));
-        assert_eq!(log.open_lane(hub, partition).submit(contract::event("late", contract::NOW)), Err(Full));
-        let read = log.read(hub, partition, ReadFrom::Earliest, 10, usize::MAX).await.unwrap();
+        assert_eq!(
+            log.open_lane(hub, partition)
+                .submit(contract::event("late", contract::NOW)),
+            Err(Full)
+        );
+        let read = log
+            .read(hub, partition, ReadFrom::Earliest, 10, usize::MAX)
+            .await
+            .unwrap();
         assert_eq!(read.len(), 1);
     }
 

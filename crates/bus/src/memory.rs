@@ -35,7 +35,13 @@ pub struct Misbehaviour {
 
 impl Misbehaviour {
     /// Does everything wrong that the port allows, often.
-    pub const WILD: Self = Self { full: 100, lost_reply: 50, late: 500, unavailable: 150, gap: 100 };
+    pub const WILD: Self = Self {
+        full: 100,
+        lost_reply: 50,
+        late: 500,
+        unavailable: 150,
+        gap: 100,
+    };
 }
 
 /// An event log in memory; clones are the same log.
@@ -75,7 +81,10 @@ impl MemoryEventLog {
             retention: BTreeMap::new(),
             dropped: BTreeSet::new(),
         };
-        Self { state: Arc::new(Mutex::new(state)), commits: watch::Sender::new(0) }
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            commits: watch::Sender::new(0),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -98,13 +107,23 @@ impl State {
         if self.dropped.contains(&hub) {
             return;
         }
-        let gap = if self.happens(self.misbehaviour.gap) { self.rng.random_range(1..5) } else { 0 };
+        let gap = if self.happens(self.misbehaviour.gap) {
+            self.rng.random_range(1..5)
+        } else {
+            0
+        };
         let partition = self.partitions.entry((hub, partition)).or_default();
         let position = Position::new(partition.next + gap);
         partition.next = position.get() + 1;
-        let enqueued = partition.last.map_or(event.received, |(_, last)| last.max(event.received));
+        let enqueued = partition
+            .last
+            .map_or(event.received, |(_, last)| last.max(event.received));
         partition.last = Some((position, enqueued));
-        partition.events.push(StoredEvent { position, enqueued, event });
+        partition.events.push(StoredEvent {
+            position,
+            enqueued,
+            event,
+        });
     }
 
     fn read_fails(&mut self) -> Result<(), LogError> {
@@ -167,7 +186,10 @@ impl EventLog for MemoryEventLog {
         let fresh = PartitionState::default();
         let partition = state.partitions.get(&(hub, partition)).unwrap_or(&fresh);
         Ok(PartitionInfo {
-            first: partition.events.first().map_or(Position::new(partition.next), |stored| stored.position),
+            first: partition
+                .events
+                .first()
+                .map_or(Position::new(partition.next), |stored| stored.position),
             last: partition.last.map(|(position, _)| position),
             last_enqueued: partition.last.map(|(_, enqueued)| enqueued),
             empty: partition.events.is_empty(),
@@ -190,11 +212,12 @@ impl EventLog for MemoryEventLog {
             let size = |stored: &StoredEvent| stored.event.message.size() as u64;
             let of_hub = |key: &(HubKey, Partition)| key.0 == *hub;
             let partitions = state.partitions.iter().filter(|(key, _)| of_hub(key));
-            let mut total: u64 = partitions.flat_map(|(_, partition)| partition.events.iter().map(size)).sum();
+            let mut total: u64 = partitions
+                .flat_map(|(_, partition)| partition.events.iter().map(size))
+                .sum();
             for (_, partition) in state.partitions.iter_mut().filter(|(key, _)| of_hub(key)) {
                 partition.events.retain(|stored| {
-                    let gone =
-                        stored.enqueued.plus(*age) < now || bytes.is_some_and(|bytes| total > bytes);
+                    let gone = stored.enqueued.plus(*age) < now || bytes.is_some_and(|bytes| total > bytes);
                     if gone {
                         total -= size(stored);
                         swept += size(stored);
@@ -281,7 +304,11 @@ impl Lane for MemoryLane {
         Ok(Ticket(self.submitted))
     }
 
-    fn poll_durable(&mut self, context: &mut Context<'_>, beyond: Ticket) -> Poll<Result<Ticket, LaneClosed>> {
+    fn poll_durable(
+        &mut self,
+        context: &mut Context<'_>,
+        beyond: Ticket,
+    ) -> Poll<Result<Ticket, LaneClosed>> {
         self.settle();
         if self.durable > beyond.0 {
             return Poll::Ready(Ok(Ticket(self.durable)));

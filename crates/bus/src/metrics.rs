@@ -20,13 +20,25 @@ pub fn describe() {
     describe_histogram!(BATCHES, Unit::Count, "Records of one commit of the event log.");
     describe_histogram!(BATCH_BYTES, Unit::Bytes, "Bytes of one commit of the event log.");
     describe_counter!(BYTES, Unit::Bytes, "Bytes committed to the event log.");
-    describe_counter!(DISK_FULL, Unit::Count, "Commits refused because the disk had no room for a segment.");
-    describe_gauge!(POISONED, Unit::Count, "1 after a failed write or sync ended writing, else 0.");
+    describe_counter!(
+        DISK_FULL,
+        Unit::Count,
+        "Commits refused because the disk had no room for a segment."
+    );
+    describe_gauge!(
+        POISONED,
+        Unit::Count,
+        "1 after a failed write or sync ended writing, else 0."
+    );
     describe_counter!(RECORDS, Unit::Count, "Records committed to the event log.");
     describe_counter!(REFUSED, Unit::Count, "Events refused, by reason.");
     describe_counter!(SWEPT, Unit::Bytes, "Bytes given back by retention.");
     describe_histogram!(SYNC, Unit::Seconds, "Duration of one sync of the event log.");
-    describe_counter!(TORN, Unit::Count, "Starts that cut a torn tail off the event log.");
+    describe_counter!(
+        TORN,
+        Unit::Count,
+        "Starts that cut a torn tail off the event log."
+    );
 }
 
 pub(crate) fn committed(records: u32, bytes: usize, sync: Duration) {

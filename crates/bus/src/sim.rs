@@ -92,7 +92,10 @@ impl SimDisk {
             name_changes: Vec::new(),
             directories: BTreeSet::new(),
         };
-        Self { state: Arc::new(Mutex::new(state)), directory: PathBuf::from("log") }
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            directory: PathBuf::from("log"),
+        }
     }
 
     /// Chooses what goes wrong from now on.
@@ -163,7 +166,11 @@ impl SimDisk {
             state.next
         });
         state.durable_names.insert(path, file);
-        let content = Content { cached: bytes.to_vec(), durable: bytes.to_vec(), pending: Vec::new() };
+        let content = Content {
+            cached: bytes.to_vec(),
+            durable: bytes.to_vec(),
+            pending: Vec::new(),
+        };
         state.files.insert(file, content);
     }
 
@@ -192,9 +199,12 @@ impl SimDisk {
             }
             other.next = state.next;
             other.capacity = state.capacity;
-            other.directories = state.directories.clone();
+            other.directories.clone_from(&state.directories);
         }
-        Self { state: copy.state, directory: self.directory.clone() }
+        Self {
+            state: copy.state,
+            directory: self.directory.clone(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -221,12 +231,19 @@ impl State {
     /// Bytes of the files that have a name.
     fn used(&self) -> u64 {
         let named: BTreeSet<u64> = self.names.values().copied().collect();
-        named.iter().filter_map(|file| self.files.get(file)).map(|content| content.cached.len() as u64).sum()
+        named
+            .iter()
+            .filter_map(|file| self.files.get(file))
+            .map(|content| content.cached.len() as u64)
+            .sum()
     }
 
     /// Refuses growth beyond the capacity.
     fn grow(&self, file: u64, length: u64) -> io::Result<()> {
-        let now = self.files.get(&file).map_or(0, |content| content.cached.len() as u64);
+        let now = self
+            .files
+            .get(&file)
+            .map_or(0, |content| content.cached.len() as u64);
         let more = length.saturating_sub(now);
         if more > 0 && self.used() + more > self.capacity {
             return Err(io::ErrorKind::StorageFull.into());
@@ -312,8 +329,13 @@ impl Disk for SimDisk {
     fn list(&self) -> io::Result<Vec<String>> {
         let state = self.lock();
         state.check()?;
-        let here = state.names.keys().filter(|path| path.parent() == Some(&self.directory));
-        Ok(here.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
+        let here = state
+            .names
+            .keys()
+            .filter(|path| path.parent() == Some(&self.directory));
+        Ok(here
+            .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+            .collect())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -331,14 +353,23 @@ impl Disk for SimDisk {
         if cut {
             return Err(power_failed());
         }
-        Ok(Arc::new(SimFile { state: Arc::clone(&self.state), file }))
+        Ok(Arc::new(SimFile {
+            state: Arc::clone(&self.state),
+            file,
+        }))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let state = self.lock();
         state.check()?;
-        let file = *state.names.get(&self.directory.join(name)).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Arc::new(SimFile { state: Arc::clone(&self.state), file }))
+        let file = *state
+            .names
+            .get(&self.directory.join(name))
+            .ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::new(SimFile {
+            state: Arc::clone(&self.state),
+            file,
+        }))
     }
 
     fn unlink(&self, name: &str) -> io::Result<()> {
@@ -366,7 +397,10 @@ impl Disk for SimDisk {
     fn hard_link(&self, name: &str, directory: &Path) -> io::Result<()> {
         let mut state = self.lock();
         let cut = state.enter()?;
-        let file = *state.names.get(&self.directory.join(name)).ok_or(io::ErrorKind::NotFound)?;
+        let file = *state
+            .names
+            .get(&self.directory.join(name))
+            .ok_or(io::ErrorKind::NotFound)?;
         let path = directory.join(name);
         state.names.insert(path.clone(), file);
         state.name_changes.push(NameChange::Link(path, file));
@@ -396,7 +430,10 @@ impl Disk for SimDisk {
 
     fn directory(&self, path: &Path) -> io::Result<Arc<dyn Disk>> {
         self.lock().directories.insert(path.to_owned());
-        Ok(Arc::new(Self { state: Arc::clone(&self.state), directory: path.to_owned() }))
+        Ok(Arc::new(Self {
+            state: Arc::clone(&self.state),
+            directory: path.to_owned(),
+        }))
     }
 }
 
@@ -415,14 +452,20 @@ impl DiskFile for SimFile {
     fn size(&self) -> io::Result<u64> {
         let state = self.lock();
         state.check()?;
-        Ok(state.files.get(&self.file).map_or(0, |content| content.cached.len() as u64))
+        Ok(state
+            .files
+            .get(&self.file)
+            .map_or(0, |content| content.cached.len() as u64))
     }
 
     fn preallocate(&self, length: u64) -> io::Result<()> {
         let mut state = self.lock();
         let cut = state.enter()?;
         state.grow(self.file, length)?;
-        let longer = state.files.get(&self.file).is_some_and(|content| (content.cached.len() as u64) < length);
+        let longer = state
+            .files
+            .get(&self.file)
+            .is_some_and(|content| (content.cached.len() as u64) < length);
         if longer {
             state.change(self.file, Pending::Length(length));
         }
@@ -435,20 +478,31 @@ impl DiskFile for SimFile {
         state.grow(self.file, offset + bytes.len() as u64)?;
         state.writes += 1;
         let fails = state.faults.fail_write_at == Some(state.writes);
-        let length = if fails { pick(&mut state.rng, bytes.len() + 1) } else { bytes.len() };
+        let length = if fails {
+            pick(&mut state.rng, bytes.len() + 1)
+        } else {
+            bytes.len()
+        };
         let bytes = bytes.get(..length).unwrap_or_default().to_vec();
         state.change(self.file, Pending::Write { offset, bytes });
         if cut {
             return Err(power_failed());
         }
-        if fails { Err(io::Error::other("the write failed")) } else { Ok(()) }
+        if fails {
+            Err(io::Error::other("the write failed"))
+        } else {
+            Ok(())
+        }
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.lock();
         state.check()?;
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        let rest = state.files.get(&self.file).and_then(|content| content.cached.get(offset..));
+        let rest = state
+            .files
+            .get(&self.file)
+            .and_then(|content| content.cached.get(offset..));
         let rest = rest.unwrap_or_default();
         let count = rest.len().min(buffer.len());
         if let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) {

@@ -28,7 +28,11 @@ const EXPIRY: u16 = 1 << 11;
 
 /// Writes an event's targets and payload.
 pub(crate) fn encode(event: &Event) -> ([u8; 8], Vec<u8>) {
-    let Message { system, application, body } = &event.message;
+    let Message {
+        system,
+        application,
+        body,
+    } = &event.message;
     let mut out = Vec::with_capacity(64 + event.message.size() + 8 * application.len());
     out.push(VERSION);
     out.push(match event.source {
@@ -102,13 +106,25 @@ pub(crate) fn decode(stored: &Stored) -> Option<StoredEvent> {
         application.push((input.text()?, input.text()?));
     }
     let targets = u64::from_le_bytes(stored.targets.as_slice().try_into().ok()?);
-    let message = Message { system, application, body: input.0.to_vec() };
+    let message = Message {
+        system,
+        application,
+        body: input.0.to_vec(),
+    };
     let received = Wall::from_micros(stored.received);
     let source = MessageSource::Telemetry;
     Some(StoredEvent {
         position: Position::new(stored.position),
         enqueued: Wall::from_micros(stored.enqueued),
-        event: Event { device, generation, auth, received, source, targets, message },
+        event: Event {
+            device,
+            generation,
+            auth,
+            received,
+            source,
+            targets,
+            message,
+        },
     })
 }
 
@@ -225,7 +241,13 @@ mod tests {
     fn stored(event: &Event) -> Stored {
         let (targets, payload) = encode(event);
         let received = event.received.micros();
-        Stored { position: 9, enqueued: received, received, targets: targets.to_vec(), payload }
+        Stored {
+            position: 9,
+            enqueued: received,
+            received,
+            targets: targets.to_vec(),
+            payload,
+        }
     }
 
     proptest! {

@@ -36,14 +36,22 @@ impl Log {
         let shared = &*self.shared;
         let _no_sweep = shared.retention.lock().unwrap_or_else(PoisonError::into_inner);
         let place = directory.display().to_string();
-        let target = shared.disk.directory(directory).map_err(Error::io("open", &place))?;
+        let target = shared
+            .disk
+            .directory(directory)
+            .map_err(Error::io("open", &place))?;
         if let Some(segment) = recover::numbers(target.as_ref())?.first() {
             return Err(Error::Exists { segment: *segment });
         }
         let (sealed, segment, file, end) = {
             let view = shared.view();
             let sealed: Vec<_> = view.segments.values().map(Arc::clone).collect();
-            (sealed, view.current.identity.segment, Arc::clone(&view.current.file), view.current.end)
+            (
+                sealed,
+                view.current.identity.segment,
+                Arc::clone(&view.current.file),
+                view.current.end,
+            )
         };
         for sealed in sealed {
             let name = file_name(sealed.identity.segment);
@@ -66,7 +74,9 @@ pub(super) fn copy(from: &dyn DiskFile, to: &dyn Disk, name: &str, length: u64) 
     let mut chunk = vec![0; COPY_CHUNK];
     let mut offset = 0;
     while offset < length {
-        let wanted = usize::try_from(length - offset).unwrap_or(COPY_CHUNK).min(COPY_CHUNK);
+        let wanted = usize::try_from(length - offset)
+            .unwrap_or(COPY_CHUNK)
+            .min(COPY_CHUNK);
         let buffer = chunk.get_mut(..wanted).unwrap_or_default();
         let count = from.read_at(buffer, offset).map_err(Error::io("read", name))?;
         if count == 0 {
@@ -105,15 +115,26 @@ pub fn restore(
             return Err(Error::MissingSegment { segment: expected });
         }
     }
-    let old = Options { incarnation, ..options.clone() };
+    let old = Options {
+        incarnation,
+        ..options.clone()
+    };
     let Newest { state, .. } = recover::read_newest(backup, &old, last)?;
     if first > state.first_segment {
-        return Err(Error::MissingSegment { segment: state.first_segment });
+        return Err(Error::MissingSegment {
+            segment: state.first_segment,
+        });
     }
-    for segment in numbers.into_iter().filter(|segment| *segment >= state.first_segment) {
+    for segment in numbers
+        .into_iter()
+        .filter(|segment| *segment >= state.first_segment)
+    {
         let name = file_name(segment);
         let from = Identity { incarnation, segment };
-        let to = Identity { incarnation: options.incarnation, segment };
+        let to = Identity {
+            incarnation: options.incarnation,
+            segment,
+        };
         let file = backup.open(&name).map_err(Error::io("open", &name))?;
         check_header(file.as_ref(), from)?;
         let mut draft = Draft::create(disk, to, SEGMENT_HEADER as u64, now)?;
@@ -144,7 +165,11 @@ fn copy_newest(
     walk(file, &identity, SEGMENT_HEADER as u64, |offset, header, body| {
         if header.kind == super::format::BatchKind::Records {
             for record in super::format::Records::new(body) {
-                let corrupt = |damage| Error::Corrupt { segment: identity.segment, offset, damage };
+                let corrupt = |damage| Error::Corrupt {
+                    segment: identity.segment,
+                    offset,
+                    damage,
+                };
                 gathered.push(&record.map_err(corrupt)?, draft)?;
             }
         }

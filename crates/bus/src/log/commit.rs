@@ -3,7 +3,7 @@
 //! The writer alone touches the current segment. It publishes a batch to readers first and to the waiters
 //! then, so that whoever was told that a record is durable can read it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
 use std::mem;
 use std::sync::{Arc, PoisonError};
@@ -12,16 +12,17 @@ use std::time::Instant;
 
 use super::error::{Error, Refused};
 use super::format::{
-    BATCH_HEADER, BatchKind, Identity, POSITION_LIMIT, RawRecord, RecordKind, Records, padded, seal_batch,
+    BATCH_HEADER, BatchKind, Identity, POSITION_LIMIT, RawRecord, RecordKind, padded, seal_batch,
 };
-use super::index::{Gathered, State};
+use super::index::{Gathered, KeyMap, State, Summary};
 use super::segment::{Draft, file_name, seal};
 use super::watermark::Watermark;
 use super::{Appended, Current, Options, PartitionKey, Record, Shared};
 use crate::metrics;
 
-/// A buffer larger than this is given back when a batch needed little of it.
+/// A buffer larger than this is given back after this many batches that needed little of one.
 const KEPT_BUFFER: usize = 256 * 1024;
+const SMALL_BATCHES: u32 = 64;
 
 /// The batch that gathers while another one is synced.
 pub(super) struct OpenBatch {
@@ -30,13 +31,21 @@ pub(super) struct OpenBatch {
     /// Number of this batch, from 1.
     number: u64,
     waiters: Vec<(Arc<Watermark>, u64)>,
-    partitions: HashMap<PartitionKey, (u64, i64)>,
+    partitions: KeyMap<Lane>,
+    summary: Summary,
     base: u64,
     deleted: BTreeSet<u64>,
     mode: Mode,
-    has_events: bool,
     rotate: bool,
     stop: bool,
+}
+
+/// What the next record of a partition gets, and where the partition stands in the open batch.
+struct Lane {
+    next: u64,
+    last_enqueued: i64,
+    batch: u64,
+    share: usize,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,25 +59,34 @@ enum Mode {
 struct Taken {
     bytes: Vec<u8>,
     count: u32,
+    summary: Summary,
     waiters: Vec<(Arc<Watermark>, u64)>,
-    has_events: bool,
     rotate: bool,
 }
 
 impl OpenBatch {
     pub(super) fn new(state: &State) -> Self {
-        let partitions =
-            state.partitions.iter().map(|(key, value)| (*key, (value.next, value.last_enqueued))).collect();
+        let lane = |next, last_enqueued| Lane {
+            next,
+            last_enqueued,
+            batch: 0,
+            share: 0,
+        };
+        let partitions = state
+            .partitions
+            .iter()
+            .map(|(key, value)| (*key, lane(value.next, value.last_enqueued)))
+            .collect();
         Self {
             bytes: vec![0; BATCH_HEADER],
             count: 0,
             number: 1,
             waiters: Vec::new(),
             partitions,
+            summary: Summary::default(),
             base: state.base,
             deleted: state.deleted.clone(),
             mode: Mode::Running,
-            has_events: false,
             rotate: false,
             stop: false,
         }
@@ -90,26 +108,52 @@ impl OpenBatch {
         if self.deleted.contains(&key.hub) {
             return Err(Refused::HubDeleted);
         }
-        let (next, last) = self.partitions.get(&key).copied().unwrap_or((self.base, i64::MIN));
-        let enqueued = record.received.max(last);
-        let Record { received, targets, payload } = *record;
-        let raw = RawRecord { kind: RecordKind::Event, key, position: next, enqueued, received, targets, payload };
+        let base = self.base;
+        let number = self.number;
+        let fresh_lane = || Lane {
+            next: base,
+            last_enqueued: i64::MIN,
+            batch: 0,
+            share: 0,
+        };
+        let lane = self.partitions.entry(key).or_insert_with(fresh_lane);
+        let enqueued = record.received.max(lane.last_enqueued);
+        let Record {
+            received,
+            targets,
+            payload,
+        } = *record;
+        let position = lane.next;
+        let raw = RawRecord {
+            kind: RecordKind::Event,
+            key,
+            position,
+            enqueued,
+            received,
+            targets,
+            payload,
+        };
         if raw.length() + BATCH_HEADER > options.batch_bytes || u16::try_from(targets.len()).is_err() {
             return Err(Refused::TooLarge);
         }
         if self.bytes.len() + raw.length() > options.batch_bytes {
             return Err(Refused::Full);
         }
-        if next >= POSITION_LIMIT {
+        if position >= POSITION_LIMIT {
             return Err(Refused::PositionsExhausted);
         }
+        lane.next = position + 1;
+        lane.last_enqueued = enqueued;
+        if lane.batch != number {
+            lane.batch = number;
+            lane.share = self.summary.shares.len();
+        }
+        self.summary.add_at(lane.share, &raw);
         let fresh = self.is_empty();
         raw.encode(&mut self.bytes);
         self.count += 1;
-        self.has_events = true;
-        self.partitions.insert(key, (next + 1, enqueued));
         self.register(watermark, ticket);
-        Ok((Appended { position: next, enqueued }, fresh))
+        Ok((Appended { position, enqueued }, fresh))
     }
 
     /// Takes a record of the log's own.
@@ -123,13 +167,21 @@ impl OpenBatch {
         self.check()?;
         let (kind, key, position) = record;
         // The state keeps the latest time itself; a record of the log's own moves no clock.
-        let raw =
-            RawRecord { kind, key, position, enqueued: 0, received: 0, targets: &[], payload: &[] };
+        let raw = RawRecord {
+            kind,
+            key,
+            position,
+            enqueued: 0,
+            received: 0,
+            targets: &[],
+            payload: &[],
+        };
         let most = options.batch_bytes + usize::try_from(control_room(options) / 2).unwrap_or_default();
         if self.bytes.len() + raw.length() > most {
             return Err(Refused::Full);
         }
         raw.encode(&mut self.bytes);
+        self.summary.controls.push(record);
         self.count += 1;
         if kind == RecordKind::HubDeleted {
             self.deleted.insert(key.hub);
@@ -140,11 +192,12 @@ impl OpenBatch {
     }
 
     fn register(&mut self, watermark: &Arc<Watermark>, ticket: u64) {
-        if let Some(slot) = watermark.slot(self.number) {
-            if let Some((_, highest)) = self.waiters.get_mut(slot) {
-                *highest = ticket;
-                return;
-            }
+        let registered = watermark
+            .slot(self.number)
+            .and_then(|slot| self.waiters.get_mut(slot));
+        if let Some((_, highest)) = registered {
+            *highest = ticket;
+            return;
         }
         watermark.take_slot(self.number, self.waiters.len());
         self.waiters.push((Arc::clone(watermark), ticket));
@@ -171,8 +224,8 @@ impl OpenBatch {
         Taken {
             bytes: mem::replace(&mut self.bytes, spare),
             count: mem::take(&mut self.count),
+            summary: mem::take(&mut self.summary),
             waiters: mem::take(&mut self.waiters),
-            has_events: mem::take(&mut self.has_events),
             rotate: mem::take(&mut self.rotate),
         }
     }
@@ -200,7 +253,9 @@ impl Shared {
         let mut ticket = 0;
         for record in records {
             loop {
-                let taken = self.open().append_control(&self.options, *record, &watermark, ticket + 1);
+                let taken = self
+                    .open()
+                    .append_control(&self.options, *record, &watermark, ticket + 1);
                 match taken {
                     Ok(()) => break,
                     // The batch that is full commits without us; ours in it, if any, tell when.
@@ -259,11 +314,14 @@ fn refused(reason: Refused) -> Error {
 
 /// Starts the writer thread.
 pub(super) fn spawn(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name("log-writer".to_owned()).spawn(move || run(&shared))
+    thread::Builder::new()
+        .name("log-writer".to_owned())
+        .spawn(move || run(&shared))
 }
 
 fn run(shared: &Shared) {
     let mut spare = Vec::new();
+    let mut small = 0_u32;
     loop {
         let taken = {
             let mut open = shared.open();
@@ -275,8 +333,14 @@ fn run(shared: &Shared) {
             }
             open.take(mem::take(&mut spare))
         };
-        let Taken { mut bytes, count, waiters, has_events, rotate } = taken;
-        match write(shared, &mut bytes, count, has_events, rotate) {
+        let Taken {
+            mut bytes,
+            count,
+            summary,
+            waiters,
+            rotate,
+        } = taken;
+        match write(shared, &mut bytes, count, &summary, rotate) {
             Ok(()) => {
                 shared.commits.send_modify(|commits| *commits += 1);
                 for (watermark, ticket) in waiters {
@@ -287,33 +351,35 @@ fn run(shared: &Shared) {
                 tracing::error!("the event log has no room for another segment; events are refused");
                 metrics::disk_full();
                 // Nothing of this batch was written; what gathered behind it has the same fate.
-                let behind = {
-                    let mut open = shared.open();
-                    open.mode = Mode::DiskFull;
-                    open.take(Vec::new())
-                };
-                for (watermark, _) in waiters.into_iter().chain(behind.waiters) {
-                    watermark.fail(Refused::DiskFull);
-                }
+                fail_all(shared, waiters, Mode::DiskFull, Refused::DiskFull);
             }
             Err(Failure::Poison(error)) => {
                 tracing::error!(error = %Chain(&error), "the event log takes no more records until a restart");
                 metrics::poisoned(true);
-                let behind = {
-                    let mut open = shared.open();
-                    open.mode = Mode::Poisoned;
-                    open.take(Vec::new())
-                };
-                for (watermark, _) in waiters.into_iter().chain(behind.waiters) {
-                    watermark.fail(Refused::Poisoned);
-                }
+                fail_all(shared, waiters, Mode::Poisoned, Refused::Poisoned);
                 return;
             }
         }
-        if bytes.capacity() > KEPT_BUFFER && bytes.len() < bytes.capacity() / 8 {
+        small = if bytes.len() < KEPT_BUFFER / 8 {
+            small.saturating_add(1)
+        } else {
+            0
+        };
+        if small >= SMALL_BATCHES && bytes.capacity() > KEPT_BUFFER {
             bytes = Vec::new();
         }
         spare = bytes;
+    }
+}
+
+/// Fails the waiters of a batch and of the one behind it. The lock is held until all know, so that no lane
+/// gets a record in behind one that was lost.
+fn fail_all(shared: &Shared, waiters: Vec<(Arc<Watermark>, u64)>, mode: Mode, reason: Refused) {
+    let mut open = shared.open();
+    open.mode = mode;
+    let behind = open.take(Vec::new());
+    for (watermark, _) in waiters.into_iter().chain(behind.waiters) {
+        watermark.fail(reason);
     }
 }
 
@@ -334,23 +400,26 @@ fn write(
     shared: &Shared,
     bytes: &mut Vec<u8>,
     count: u32,
-    has_events: bool,
+    summary: &Summary,
     rotate_asked: bool,
 ) -> Result<(), Failure> {
-    let first = Records::new(bytes.get(BATCH_HEADER..).unwrap_or_default())
-        .flatten()
-        .next()
-        .map(|record| (record.position, record.enqueued));
+    let first_event = summary
+        .shares
+        .first()
+        .map(|(_, range)| (range.first_position, range.first_enqueued));
+    let has_events = first_event.is_some();
     let needed = padded(bytes.len()) as u64;
     let (fits, aged, has_batches) = {
         let view = shared.view();
         let current = &view.current;
-        let room = if has_events { control_room(&shared.options) } else { 0 };
+        let room = if has_events {
+            control_room(&shared.options)
+        } else {
+            0
+        };
         let fits = current.end + needed + current.table.footer_bytes() + room <= current.size;
-        let aged = match (current.first_enqueued, first) {
-            (Some(begun), Some((_, enqueued))) if has_events => {
-                enqueued.saturating_sub(begun) >= shared.options.slice
-            }
+        let aged = match (current.first_enqueued, first_event) {
+            (Some(begun), Some((_, enqueued))) => enqueued.saturating_sub(begun) >= shared.options.slice,
             _ => false,
         };
         (fits, aged, current.first_enqueued.is_some())
@@ -363,29 +432,34 @@ fn write(
             other => other?,
         }
     }
-    let Some(first) = first else {
+    if count == 0 {
         return Ok(());
-    };
+    }
+    let first = first_event.unwrap_or_default();
     let (identity, file, end) = {
         let view = shared.view();
-        (view.current.identity, Arc::clone(&view.current.file), view.current.end)
+        (
+            view.current.identity,
+            Arc::clone(&view.current.file),
+            view.current.end,
+        )
     };
-    let length = bytes.len();
     seal_batch(bytes, BatchKind::Records, count, first, end, &identity);
     let name = file_name(identity.segment);
     file.write_at(bytes, end).map_err(Error::io("write", &name))?;
-    #[expect(clippy::disallowed_methods, reason = "measures the sync itself for a metric; nothing is decided by it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "measures the sync itself for a metric; nothing is decided by it"
+    )]
     let begun = Instant::now();
     file.sync_data().map_err(Error::io("sync", &name))?;
     metrics::committed(count, bytes.len(), begun.elapsed());
     let mut view = shared.view_mut();
     let view = &mut *view;
-    for record in Records::new(bytes.get(BATCH_HEADER..length).unwrap_or_default()).flatten() {
-        view.state.apply(&record);
-        if record.kind == RecordKind::Event {
-            view.current.first_enqueued.get_or_insert(record.enqueued);
-        }
-        view.current.table.note(&record, end);
+    view.state.apply(summary);
+    for (key, range) in &summary.shares {
+        view.current.first_enqueued.get_or_insert(range.first_enqueued);
+        view.current.table.note(*key, range, end);
     }
     view.current.end = end + bytes.len() as u64;
     Ok(())
@@ -396,9 +470,18 @@ fn rotate(shared: &Shared, needed: u64) -> Result<(), Failure> {
     let (state, identity, file, end, table) = {
         let view = shared.view();
         let current = &view.current;
-        (view.state.clone(), current.identity, Arc::clone(&current.file), current.end, current.table.clone())
+        (
+            view.state.clone(),
+            current.identity,
+            Arc::clone(&current.file),
+            current.end,
+            current.table.clone(),
+        )
     };
-    let next = Identity { segment: identity.segment + 1, ..identity };
+    let next = Identity {
+        segment: identity.segment + 1,
+        ..identity
+    };
     let current = match start_segment(shared, next, &state, needed) {
         Ok(draft) => draft,
         Err(Error::Io { source, .. }) if is_full(&source) => return Err(Failure::DiskFull),
@@ -428,9 +511,13 @@ fn start_segment(
 ) -> Result<(Draft, u64), Error> {
     let disk = shared.disk.as_ref();
     let length = segment_length(&shared.options, state, needed);
-    let free = disk.free_space().map_err(Error::io("measure", "the log's directory"))?;
+    let free = disk
+        .free_space()
+        .map_err(Error::io("measure", "the log's directory"))?;
     if free < length.saturating_add(shared.options.reserve_bytes) {
-        return Err(Error::io("allocate", file_name(identity.segment))(io::ErrorKind::StorageFull.into()));
+        return Err(Error::io("allocate", file_name(identity.segment))(
+            io::ErrorKind::StorageFull.into(),
+        ));
     }
     let mut draft = Draft::create(disk, identity, length, state.latest)?;
     if let Err(error) = draft.write_state(state).and_then(|()| draft.sync()) {
@@ -443,7 +530,9 @@ fn start_segment(
 /// Length of a new segment: the configured one, or what the snapshot and the first batch need.
 pub(super) fn segment_length(options: &Options, state: &State, needed: u64) -> u64 {
     let snapshot = 128 + 48 * state.partitions.len() as u64 + 8 * state.deleted.len() as u64;
-    options.segment_bytes.max(snapshot + needed + 2 * control_room(options) + 4096)
+    options
+        .segment_bytes
+        .max(snapshot + needed + 2 * control_room(options) + 4096)
 }
 
 /// Room that a batch and a segment keep for the log's own records, so that retention goes on when a segment
@@ -453,7 +542,10 @@ fn control_room(options: &Options) -> u64 {
 }
 
 fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// Shows an error with its sources, for the log.

@@ -79,7 +79,9 @@ impl SegmentHeader {
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Damage> {
-        let Some((head, sum)) = bytes.get(..SEGMENT_HEADER).and_then(|header| header.split_at_checked(60))
+        let Some((head, sum)) = bytes
+            .get(..SEGMENT_HEADER)
+            .and_then(|header| header.split_at_checked(60))
         else {
             return Err(Damage::Truncated);
         };
@@ -95,7 +97,11 @@ impl SegmentHeader {
             let incarnation = Incarnation(fields.array()?);
             let segment = fields.u64()?;
             let created = fields.i64()?;
-            Some(Self { version, identity: Identity { incarnation, segment }, created })
+            Some(Self {
+                version,
+                identity: Identity { incarnation, segment },
+                created,
+            })
         })();
         parsed.ok_or(Damage::SegmentHeader)
     }
@@ -115,6 +121,11 @@ pub(crate) enum BatchKind {
 }
 
 impl BatchKind {
+    /// Tells whether a batch carries more than can be made again from others.
+    pub(crate) const fn is_content(self) -> bool {
+        matches!(self, Self::Records | Self::State)
+    }
+
     const fn code(self) -> u8 {
         match self {
             Self::Records => 1,
@@ -171,7 +182,16 @@ impl BatchHeader {
             let place = fields.u64()?;
             let first_position = fields.u64()?;
             let first_enqueued = fields.i64()?;
-            Some((place, Self { kind, length, count, first_position, first_enqueued }))
+            Some((
+                place,
+                Self {
+                    kind,
+                    length,
+                    count,
+                    first_position,
+                    first_enqueued,
+                },
+            ))
         })();
         let (place, header) = parsed.ok_or(Damage::BatchHeader)?;
         if header.length > MAX_BODY {
@@ -186,7 +206,9 @@ impl BatchHeader {
     /// Checks the whole batch, which `bytes` must hold from its first byte, and returns its body.
     pub(crate) fn body<'a>(&self, bytes: &'a [u8], identity: &Identity) -> Result<&'a [u8], Damage> {
         let whole = bytes.get(..self.span()).ok_or(Damage::BatchChecksum)?;
-        let (header, padded_body) = whole.split_at_checked(BATCH_HEADER).ok_or(Damage::BatchChecksum)?;
+        let (header, padded_body) = whole
+            .split_at_checked(BATCH_HEADER)
+            .ok_or(Damage::BatchChecksum)?;
         let (head, sum) = header.split_at_checked(44).ok_or(Damage::BatchChecksum)?;
         let expected = crc32c::crc32c_append(crc32c::crc32c_append(identity.seed(), head), padded_body);
         if Fields(sum).u32() != Some(expected) {
@@ -284,19 +306,25 @@ impl RawRecord<'_> {
 
     /// Appends the record to a batch's body. The caller has bounded both lengths.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let mut header = [0; RECORD_HEADER];
-        let mut rest = header.as_mut_slice();
-        put(&mut rest, &u32::try_from(self.length()).unwrap_or(u32::MAX).to_le_bytes());
-        put(&mut rest, &[RECORD_VERSION, self.kind.code()]);
-        put(&mut rest, &self.key.partition.to_le_bytes());
-        put(&mut rest, &self.key.hub.to_le_bytes());
-        put(&mut rest, &self.position.to_le_bytes());
-        put(&mut rest, &self.enqueued.to_le_bytes());
-        put(&mut rest, &self.received.to_le_bytes());
-        put(&mut rest, &u16::try_from(self.targets.len()).unwrap_or(u16::MAX).to_le_bytes());
-        put(&mut rest, &[0, 0]);
-        put(&mut rest, &u32::try_from(self.payload.len()).unwrap_or(u32::MAX).to_le_bytes());
-        out.extend_from_slice(&header);
+        out.reserve(self.length());
+        out.extend_from_slice(&u32::try_from(self.length()).unwrap_or(u32::MAX).to_le_bytes());
+        out.extend_from_slice(&[RECORD_VERSION, self.kind.code()]);
+        out.extend_from_slice(&self.key.partition.to_le_bytes());
+        out.extend_from_slice(&self.key.hub.to_le_bytes());
+        out.extend_from_slice(&self.position.to_le_bytes());
+        out.extend_from_slice(&self.enqueued.to_le_bytes());
+        out.extend_from_slice(&self.received.to_le_bytes());
+        out.extend_from_slice(
+            &u16::try_from(self.targets.len())
+                .unwrap_or(u16::MAX)
+                .to_le_bytes(),
+        );
+        out.extend_from_slice(&[0, 0]);
+        out.extend_from_slice(
+            &u32::try_from(self.payload.len())
+                .unwrap_or(u32::MAX)
+                .to_le_bytes(),
+        );
         out.extend_from_slice(self.targets);
         out.extend_from_slice(self.payload);
     }
@@ -328,13 +356,24 @@ impl<'a> Records<'a> {
         let (record, rest) = self.rest.split_at_checked(length)?;
         let content = record.get(RECORD_HEADER..)?;
         let (targets, payload) = content.split_at_checked(targets_length)?;
-        if version != RECORD_VERSION || zero != 0 || payload.len() != payload_length || position >= POSITION_LIMIT
+        if version != RECORD_VERSION
+            || zero != 0
+            || payload.len() != payload_length
+            || position >= POSITION_LIMIT
         {
             return None;
         }
         self.rest = rest;
         let key = PartitionKey { hub, partition };
-        Some(RawRecord { kind, key, position, enqueued, received, targets, payload })
+        Some(RawRecord {
+            kind,
+            key,
+            position,
+            enqueued,
+            received,
+            targets,
+            payload,
+        })
     }
 }
 
@@ -384,18 +423,14 @@ impl Fields<'_> {
     }
 }
 
-fn put(rest: &mut &mut [u8], bytes: &[u8]) {
-    if let Some((head, tail)) = std::mem::take(rest).split_at_mut_checked(bytes.len()) {
-        head.copy_from_slice(bytes);
-        *rest = tail;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const IDENTITY: Identity = Identity { incarnation: Incarnation([7; 16]), segment: 3 };
+    const IDENTITY: Identity = Identity {
+        incarnation: Incarnation([7; 16]),
+        segment: 3,
+    };
 
     fn sample() -> Vec<u8> {
         let mut batch = vec![0; BATCH_HEADER];
@@ -420,8 +455,9 @@ mod tests {
         let batch = sample();
         let header = BatchHeader::parse(&batch, 64, &IDENTITY).unwrap();
         assert_eq!(header.span(), batch.len());
-        let records: Vec<_> =
-            Records::new(header.body(&batch, &IDENTITY).unwrap()).collect::<Result<_, _>>().unwrap();
+        let records: Vec<_> = Records::new(header.body(&batch, &IDENTITY).unwrap())
+            .collect::<Result<_, _>>()
+            .unwrap();
         assert_eq!(records.len(), 3);
         assert_eq!(records[2].position, 2);
         assert_eq!(records[2].targets, b"events");
@@ -454,16 +490,29 @@ mod tests {
     #[test]
     fn batch_of_another_place_segment_or_log_is_refused() {
         let batch = sample();
-        assert_eq!(BatchHeader::parse(&batch, 128, &IDENTITY), Err(Damage::BatchPlace));
-        let other_segment = Identity { segment: 4, ..IDENTITY };
+        assert_eq!(
+            BatchHeader::parse(&batch, 128, &IDENTITY),
+            Err(Damage::BatchPlace)
+        );
+        let other_segment = Identity {
+            segment: 4,
+            ..IDENTITY
+        };
         assert!(BatchHeader::parse(&batch, 64, &other_segment).is_err());
-        let other_log = Identity { incarnation: Incarnation([8; 16]), ..IDENTITY };
+        let other_log = Identity {
+            incarnation: Incarnation([8; 16]),
+            ..IDENTITY
+        };
         assert!(BatchHeader::parse(&batch, 64, &other_log).is_err());
     }
 
     #[test]
     fn segment_header_survives_a_round_trip_and_no_flip() {
-        let header = SegmentHeader { version: FORMAT, identity: IDENTITY, created: 5 };
+        let header = SegmentHeader {
+            version: FORMAT,
+            identity: IDENTITY,
+            created: 5,
+        };
         let bytes = header.encode();
         assert_eq!(SegmentHeader::parse(&bytes), Ok(header));
         for index in 0..bytes.len() {

@@ -9,6 +9,7 @@
 //! 24 bytes for each 256 KiB in which a partition has events, read from the footer when asked for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::PartitionKey;
 use super::format::{BATCH_HEADER, Fields, RawRecord, RecordKind};
@@ -37,6 +38,92 @@ pub(crate) struct Range {
     pub(crate) count: u64,
 }
 
+/// What one batch holds: a range for each partition with events in it, and the log's own records.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) shares: Vec<(PartitionKey, Range)>,
+    pub(crate) controls: Vec<(RecordKind, PartitionKey, u64)>,
+    places: KeyMap<usize>,
+}
+
+impl Summary {
+    /// Adds a record. Records come in order.
+    pub(crate) fn add(&mut self, record: &RawRecord<'_>) {
+        if record.kind != RecordKind::Event {
+            self.controls.push((record.kind, record.key, record.position));
+            return;
+        }
+        let place = self.place(record.key).unwrap_or(self.shares.len());
+        self.add_at(place, record);
+    }
+
+    /// Adds an event of the partition whose share has, or gets, this place.
+    pub(crate) fn add_at(&mut self, place: usize, record: &RawRecord<'_>) {
+        if let Some((_, range)) = self.shares.get_mut(place) {
+            range.last_position = record.position;
+            range.last_enqueued = record.enqueued;
+            range.bytes += record.length() as u64;
+            range.count += 1;
+        } else {
+            self.shares.push((record.key, Range::of(record)));
+        }
+    }
+
+    /// Finds a partition's share. Most batches hold few partitions and need no map.
+    fn place(&mut self, key: PartitionKey) -> Option<usize> {
+        const FEW: usize = 16;
+        if self.shares.len() <= FEW {
+            return self.shares.iter().rposition(|(other, _)| *other == key);
+        }
+        for (place, (known, _)) in self.shares.iter().enumerate().skip(self.places.len()) {
+            self.places.insert(*known, place);
+        }
+        self.places.get(&key).copied()
+    }
+}
+
+impl Range {
+    pub(crate) fn of(record: &RawRecord<'_>) -> Self {
+        Self {
+            first_position: record.position,
+            last_position: record.position,
+            first_enqueued: record.enqueued,
+            last_enqueued: record.enqueued,
+            bytes: record.length() as u64,
+            count: 1,
+        }
+    }
+}
+
+/// A map by partition. Its keys are numbers that the server itself hands out, one after the other, so a hash
+/// that mixes well and is not keyed is enough.
+pub(crate) type KeyMap<T> = HashMap<PartitionKey, T, BuildHasherDefault<KeyHasher>>;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        // The map takes its bucket from the low bits and its tag from the high ones.
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Multiplication by the golden ratio in 64 bits (Knuth, The Art of Computer Programming, 6.4).
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 /// The partitions of one segment, while it is gathered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gathered {
@@ -45,27 +132,28 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
-    /// Notes an event of the batch at `offset`. Batches and their records come in order.
-    pub(crate) fn note(&mut self, record: &RawRecord<'_>, offset: u64) {
-        if record.kind != RecordKind::Event {
-            return;
-        }
-        let point = Point { position: record.position, enqueued: record.enqueued, offset };
-        let fresh = Range {
-            first_position: record.position,
-            last_position: record.position,
-            first_enqueued: record.enqueued,
-            last_enqueued: record.enqueued,
-            bytes: 0,
-            count: 0,
-        };
-        let (range, points) = self.partitions.entry(record.key).or_insert_with(|| (fresh, Vec::new()));
-        range.last_position = record.position;
-        range.last_enqueued = record.enqueued;
-        range.bytes += record.length() as u64;
-        range.count += 1;
+    /// Notes what a batch at `offset` holds of a partition. Batches come in order.
+    pub(crate) fn note(&mut self, key: PartitionKey, share: &Range, offset: u64) {
+        let (range, points) = self.partitions.entry(key).or_insert_with(|| {
+            (
+                Range {
+                    bytes: 0,
+                    count: 0,
+                    ..*share
+                },
+                Vec::new(),
+            )
+        });
+        range.last_position = share.last_position;
+        range.last_enqueued = share.last_enqueued;
+        range.bytes += share.bytes;
+        range.count += share.count;
         if points.last().is_none_or(|last| offset >= last.offset + STRIDE) {
-            points.push(point);
+            points.push(Point {
+                position: share.first_position,
+                enqueued: share.first_enqueued,
+                offset,
+            });
             self.points += 1;
         }
     }
@@ -105,7 +193,12 @@ impl Gathered {
         let mut ranges = Ranges::default();
         let mut points = Vec::new();
         for (key, (range, places)) in self.partitions {
-            ranges.entries.push(RangeEntry { key, range, first_point: points.len(), points: places.len() });
+            ranges.entries.push(RangeEntry {
+                key,
+                range,
+                first_point: points.len(),
+                points: places.len(),
+            });
             points.extend(places);
         }
         (ranges, points)
@@ -160,7 +253,12 @@ impl Ranges {
             if points == 0 || entries.last().is_some_and(|last| last.key >= key) {
                 return None;
             }
-            entries.push(RangeEntry { key, range, first_point, points });
+            entries.push(RangeEntry {
+                key,
+                range,
+                first_point,
+                points,
+            });
             first_point = first_point.checked_add(points)?;
         }
         Some(Self { entries })
@@ -168,14 +266,21 @@ impl Ranges {
 
     /// Reads the second part of a footer; `None` when it does not fit the first.
     pub(crate) fn parse_points(&self, body: &[u8]) -> Option<Points> {
-        let expected = self.entries.last().map_or(0, |last| last.first_point + last.points);
+        let expected = self
+            .entries
+            .last()
+            .map_or(0, |last| last.first_point + last.points);
         if body.len() != expected.checked_mul(POINT_BYTES)? {
             return None;
         }
         let mut points = Vec::with_capacity(expected);
         let mut fields = Fields(body);
         while !fields.0.is_empty() {
-            points.push(Point { position: fields.u64()?, enqueued: fields.i64()?, offset: fields.u64()? });
+            points.push(Point {
+                position: fields.u64()?,
+                enqueued: fields.i64()?,
+                offset: fields.u64()?,
+            });
         }
         Some(points)
     }
@@ -203,41 +308,49 @@ pub(crate) struct State {
     pub(crate) first_segment: u64,
     /// Latest wall time that came with a record, Unix microseconds.
     pub(crate) latest: i64,
-    pub(crate) partitions: HashMap<PartitionKey, PartitionState>,
+    pub(crate) partitions: KeyMap<PartitionState>,
     pub(crate) deleted: BTreeSet<u64>,
 }
 
 impl State {
     pub(crate) fn partition(&self, key: PartitionKey) -> PartitionState {
-        let fresh =
-            PartitionState { next: self.base, floor: self.base, last: None, last_enqueued: i64::MIN };
+        let fresh = PartitionState {
+            next: self.base,
+            floor: self.base,
+            last: None,
+            last_enqueued: i64::MIN,
+        };
         self.partitions.get(&key).copied().unwrap_or(fresh)
     }
 
-    /// Takes in a record, in log order.
-    pub(crate) fn apply(&mut self, record: &RawRecord<'_>) {
-        self.latest = self.latest.max(record.enqueued);
-        match record.kind {
-            RecordKind::Event => {
-                if self.deleted.contains(&record.key.hub) {
-                    return;
+    /// Takes in a batch, in log order.
+    pub(crate) fn apply(&mut self, batch: &Summary) {
+        // A hub's own events come before its deletion: nothing is taken for it afterwards.
+        for (key, range) in &batch.shares {
+            self.latest = self.latest.max(range.last_enqueued);
+            if self.deleted.contains(&key.hub) {
+                continue;
+            }
+            let mut partition = self.partition(*key);
+            partition.next = partition.next.max(range.last_position + 1);
+            partition.last = Some(range.last_position);
+            partition.last_enqueued = partition.last_enqueued.max(range.last_enqueued);
+            self.partitions.insert(*key, partition);
+        }
+        for (kind, key, position) in &batch.controls {
+            match kind {
+                RecordKind::Event => {}
+                RecordKind::Floor => {
+                    if let Some(partition) = self.partitions.get_mut(key) {
+                        partition.floor = partition.floor.max(*position);
+                    }
                 }
-                let mut partition = self.partition(record.key);
-                partition.next = partition.next.max(record.position + 1);
-                partition.last = Some(record.position);
-                partition.last_enqueued = partition.last_enqueued.max(record.enqueued);
-                self.partitions.insert(record.key, partition);
-            }
-            RecordKind::Floor => {
-                if let Some(partition) = self.partitions.get_mut(&record.key) {
-                    partition.floor = partition.floor.max(record.position);
+                RecordKind::HubDeleted => {
+                    self.partitions.retain(|other, _| other.hub != key.hub);
+                    self.deleted.insert(key.hub);
                 }
+                RecordKind::Trimmed => self.first_segment = self.first_segment.max(*position),
             }
-            RecordKind::HubDeleted => {
-                self.partitions.retain(|key, _| key.hub != record.key.hub);
-                self.deleted.insert(record.key.hub);
-            }
-            RecordKind::Trimmed => self.first_segment = self.first_segment.max(record.position),
         }
     }
 
@@ -281,7 +394,12 @@ impl State {
         let first_segment = fields.u64()?;
         let latest = fields.i64()?;
         let count = fields.u64()?;
-        let mut state = Self { base, first_segment, latest, ..Self::default() };
+        let mut state = Self {
+            base,
+            first_segment,
+            latest,
+            ..Self::default()
+        };
         for _ in 0..count {
             let hub = fields.u64()?;
             let partition = u16::try_from(fields.u64()?).ok()?;
@@ -306,11 +424,21 @@ mod tests {
 
     #[test]
     fn state_survives_a_round_trip() {
-        let mut state = State { base: 4, first_segment: 2, latest: -5, ..State::default() };
+        let mut state = State {
+            base: 4,
+            first_segment: 2,
+            latest: -5,
+            ..State::default()
+        };
         for hub in 0..5 {
             let key = PartitionKey { hub, partition: 3 };
             let last = hub.checked_sub(1);
-            let value = PartitionState { next: hub, floor: 1, last, last_enqueued: i64::MIN };
+            let value = PartitionState {
+                next: hub,
+                floor: 1,
+                last,
+                last_enqueued: i64::MIN,
+            };
             state.partitions.insert(key, value);
         }
         state.deleted.extend([7, 9]);
@@ -325,14 +453,17 @@ mod tests {
         for position in 0..100_u64 {
             let record = RawRecord {
                 kind: RecordKind::Event,
-                key: PartitionKey { hub: position % 2, partition: 0 },
+                key: PartitionKey {
+                    hub: position % 2,
+                    partition: 0,
+                },
                 position,
                 enqueued: 0,
                 received: 0,
                 targets: &[],
                 payload: &[],
             };
-            gathered.note(&record, position * STRIDE / 4);
+            gathered.note(record.key, &Range::of(&record), position * STRIDE / 4);
         }
         let (encoded_ranges, encoded_points) = gathered.encode();
         let (ranges, points) = gathered.into_ranges();

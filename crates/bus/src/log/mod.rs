@@ -39,6 +39,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
+pub use backup::restore;
 use commit::OpenBatch;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::{Damage, Error, INSPECT_COMMAND, REPAIR_COMMAND, Refused};
@@ -46,7 +47,6 @@ use index::{Gathered, State};
 pub use reader::{Bounds, From, Stored};
 pub use recover::{Recovery, TornTail};
 pub use repair::{Inspection, Repair, SegmentReport, inspect, repair};
-pub use backup::restore;
 pub use retain::{Retention, Swept};
 use segment::Sealed;
 pub use watermark::Watermark;
@@ -202,7 +202,10 @@ impl Log {
         });
         let writer = commit::spawn(Arc::clone(&shared)).map_err(Error::io("start", "the writer thread"))?;
         crate::metrics::poisoned(false);
-        Ok(Self { shared, writer: Some(writer) })
+        Ok(Self {
+            shared,
+            writer: Some(writer),
+        })
     }
 
     /// Appends a record; never waits. The record is durable when `watermark` reaches `ticket`, which must be
@@ -218,7 +221,10 @@ impl Log {
         watermark: &Arc<Watermark>,
         ticket: u64,
     ) -> Result<Appended, Refused> {
-        let (appended, fresh) = self.shared.open().append(&self.shared.options, key, record, watermark, ticket)?;
+        let (appended, fresh) =
+            self.shared
+                .open()
+                .append(&self.shared.options, key, record, watermark, ticket)?;
         if fresh {
             self.shared.work.notify_one();
         }
@@ -262,10 +268,9 @@ impl Log {
     fn stop(&mut self) {
         self.shared.open().stop();
         self.shared.work.notify_one();
-        if let Some(writer) = self.writer.take() {
-            if writer.join().is_err() {
-                tracing::error!("the log's writer thread panicked");
-            }
+        let ended = self.writer.take().map(JoinHandle::join);
+        if let Some(Err(_)) = ended {
+            tracing::error!("the log's writer thread panicked");
         }
     }
 }
@@ -278,7 +283,9 @@ impl Drop for Log {
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log").field("options", &self.shared.options).finish_non_exhaustive()
+        f.debug_struct("Log")
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
     }
 }
 

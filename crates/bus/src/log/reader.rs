@@ -16,7 +16,7 @@ use super::{Log, PartitionKey, Shared};
 
 /// Most batches, and most bytes of them, that are kept for other readers.
 const CACHED_BATCHES: usize = 8;
-const CACHED_BYTES: usize = 8 << 20;
+const CACHED_BYTES: usize = 4 << 20;
 /// A batch smaller than this is checked faster than it is kept.
 const CACHED_LEAST: usize = 16 << 10;
 
@@ -93,13 +93,23 @@ impl Log {
         // Commits go on meanwhile. Without the bound a record that is committed to a segment after it was read,
         // and before the next one is, would be skipped.
         let (position, until) = (position.max(state.floor), state.next);
-        let mut read = Read { key, position, until, after, limit, bytes, out: Vec::new() };
+        let mut read = Read {
+            key,
+            position,
+            until,
+            after,
+            limit,
+            bytes,
+            out: Vec::new(),
+        };
         if nothing_later {
             return Ok(read.out);
         }
         let mut segment = 0;
         while !read.is_full() {
-            let Some(source) = self.shared.source(&read, segment)? else { break };
+            let Some(source) = self.shared.source(&read, segment)? else {
+                break;
+            };
             read.segment(&self.shared, &source)?;
             segment = source.identity.segment + 1;
         }
@@ -125,7 +135,12 @@ impl Log {
             .find(|range| range.last_position >= state.floor);
         let first = entry.map_or(state.next, |range| range.first_position.max(state.floor));
         let last_enqueued = (state.last_enqueued != i64::MIN).then_some(state.last_enqueued);
-        Ok(Bounds { first, next: state.next, last: state.last, last_enqueued })
+        Ok(Bounds {
+            first,
+            next: state.next,
+            last: state.last,
+            last_enqueued,
+        })
     }
 }
 
@@ -177,11 +192,18 @@ impl Shared {
         };
         let (sealed, entry) = sealed;
         let points = sealed.points()?;
-        let own = points.get(entry.first_point..entry.first_point + entry.points).unwrap_or_default();
+        let own = points
+            .get(entry.first_point..entry.first_point + entry.points)
+            .unwrap_or_default();
         let points = read.points(own);
         self.cache().points_used(sealed.identity.segment);
         self.forget_points();
-        Ok(Some(Source { identity: sealed.identity, file: Arc::clone(&sealed.file), end: sealed.end, points }))
+        Ok(Some(Source {
+            identity: sealed.identity,
+            file: Arc::clone(&sealed.file),
+            end: sealed.end,
+            points,
+        }))
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, BatchCache> {
@@ -191,10 +213,9 @@ impl Shared {
     /// Drops the index points that were used longest ago, beyond a bound.
     fn forget_points(&self) {
         let forgotten = self.cache().points_to_forget();
-        if let Some(segment) = forgotten {
-            if let Some(sealed) = self.view().segments.get(&segment) {
-                sealed.forget_points();
-            }
+        let Some(segment) = forgotten else { return };
+        if let Some(sealed) = self.view().segments.get(&segment) {
+            sealed.forget_points();
         }
     }
 }
@@ -230,7 +251,10 @@ impl Read {
         while let Some(point) = points.next() {
             let mut offset = point.offset;
             // Beyond the stride, and beyond the next point, the partition has no batch of this point.
-            let until = points.peek().map_or(source.end, |next| next.offset).min(point.offset + STRIDE);
+            let until = points
+                .peek()
+                .map_or(source.end, |next| next.offset)
+                .min(point.offset + STRIDE);
             while offset < until {
                 if self.is_full() {
                     return Ok(());
@@ -240,9 +264,14 @@ impl Read {
                     offset += span;
                     continue;
                 }
-                let batch =
-                    window.batch(offset, &source.identity).map_err(Error::io("read", file_name(segment)))?;
-                let (header, body) = batch.map_err(|damage| Error::Corrupt { segment, offset, damage })?;
+                let batch = window
+                    .batch(offset, &source.identity)
+                    .map_err(Error::io("read", file_name(segment)))?;
+                let (header, body) = batch.map_err(|damage| Error::Corrupt {
+                    segment,
+                    offset,
+                    damage,
+                })?;
                 let span = header.span() as u64;
                 if header.kind == BatchKind::Records {
                     self.batch(body, segment, offset)?;
@@ -256,7 +285,11 @@ impl Read {
 
     fn batch(&mut self, body: &[u8], segment: u64, offset: u64) -> Result<(), Error> {
         for record in Records::new(body) {
-            let record = record.map_err(|damage| Error::Corrupt { segment, offset, damage })?;
+            let record = record.map_err(|damage| Error::Corrupt {
+                segment,
+                offset,
+                damage,
+            })?;
             if record.kind != RecordKind::Event || record.key != self.key || record.position < self.position {
                 continue;
             }
@@ -298,8 +331,10 @@ struct Cached {
 
 impl BatchCache {
     fn find(&self, file: &Arc<dyn DiskFile>, offset: u64) -> Option<(Arc<[u8]>, u64)> {
-        let cached =
-            self.batches.iter().find(|cached| cached.offset == offset && Arc::ptr_eq(&cached.file, file))?;
+        let cached = self
+            .batches
+            .iter()
+            .find(|cached| cached.offset == offset && Arc::ptr_eq(&cached.file, file))?;
         Some((Arc::clone(&cached.body), cached.span))
     }
 
@@ -308,9 +343,16 @@ impl BatchCache {
             return;
         }
         self.bytes += body.len();
-        self.batches.push_back(Cached { file: Arc::clone(file), offset, span, body: body.into() });
+        self.batches.push_back(Cached {
+            file: Arc::clone(file),
+            offset,
+            span,
+            body: body.into(),
+        });
         while self.batches.len() > CACHED_BATCHES || self.bytes > CACHED_BYTES {
-            let Some(dropped) = self.batches.pop_front() else { break };
+            let Some(dropped) = self.batches.pop_front() else {
+                break;
+            };
             self.bytes -= dropped.body.len();
         }
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::disk::{Disk, DiskFile};
 use super::error::{Damage, Error};
 use super::format::{BatchKind, Identity, Records, SEGMENT_HEADER};
-use super::index::{Gathered, State};
+use super::index::{Gathered, State, Summary};
 use super::segment::{
     Draft, Sealed, UNFINISHED, WalkEnd, check_header, file_name, parse_name, remainder, seal, walk,
 };
@@ -48,9 +48,17 @@ pub(super) fn create(disk: &dyn Disk, options: &Options, now: i64) -> Result<Vie
     if let Some(segment) = numbers(disk)?.first() {
         return Err(Error::Exists { segment: *segment });
     }
-    let state = State { latest: now, first_segment: 1, ..State::default() };
+    let state = State {
+        latest: now,
+        first_segment: 1,
+        ..State::default()
+    };
     let current = start_segment(disk, options, 1, &state)?;
-    Ok(View { segments: BTreeMap::new(), current, state })
+    Ok(View {
+        segments: BTreeMap::new(),
+        current,
+        state,
+    })
 }
 
 /// Opens an existing log.
@@ -70,19 +78,29 @@ pub(super) fn open(disk: &dyn Disk, options: &Options) -> Result<(View, Recovery
     }
     let newest = read_newest(disk, options, last)?;
     if first > newest.state.first_segment {
-        return Err(Error::MissingSegment { segment: newest.state.first_segment });
+        return Err(Error::MissingSegment {
+            segment: newest.state.first_segment,
+        });
     }
     let mut recovery = Recovery {
         torn: newest.torn,
         segments: numbers.len() as u64,
-        events_read: newest.table.partitions.values().map(|(range, _)| range.count).sum(),
+        events_read: newest
+            .table
+            .partitions
+            .values()
+            .map(|(range, _)| range.count)
+            .sum(),
     };
 
     // From here on nothing can be refused for damage, and the disk may be changed.
     remove_leftovers(disk, newest.state.first_segment)?;
     segments.retain(|segment, _| *segment >= newest.state.first_segment);
     if let Some(sealed) = &newest.sealed {
-        newest.file.truncate(sealed.size).map_err(Error::io("cut", file_name(last)))?;
+        newest
+            .file
+            .truncate(sealed.size)
+            .map_err(Error::io("cut", file_name(last)))?;
     }
     rewrite_tail(newest.file.as_ref(), last, newest.rewrite)?;
     let mut state = newest.state;
@@ -95,7 +113,10 @@ pub(super) fn open(disk: &dyn Disk, options: &Options) -> Result<(View, Recovery
                 "an interrupted write was cut off the event log; nothing of it had been acknowledged"
             );
             metrics::torn_tail();
-            newest.file.truncate(torn.offset).map_err(Error::io("cut", file_name(torn.segment)))?;
+            newest
+                .file
+                .truncate(torn.offset)
+                .map_err(Error::io("cut", file_name(torn.segment)))?;
             state.jump(0, TORN_JUMP);
         }
         let sealed = match newest.sealed {
@@ -108,10 +129,17 @@ pub(super) fn open(disk: &dyn Disk, options: &Options) -> Result<(View, Recovery
     } else {
         let size = commit::segment_length(options, &state, 0).max(newest.end);
         let name = file_name(last);
-        newest.file.preallocate(size).map_err(Error::io("allocate", &name))?;
+        newest
+            .file
+            .preallocate(size)
+            .map_err(Error::io("allocate", &name))?;
         newest.file.sync_data().map_err(Error::io("sync", &name))?;
-        let first_enqueued =
-            newest.table.partitions.values().map(|(range, _)| range.first_enqueued).min();
+        let first_enqueued = newest
+            .table
+            .partitions
+            .values()
+            .map(|(range, _)| range.first_enqueued)
+            .min();
         Current {
             identity: newest.identity,
             file: newest.file,
@@ -121,8 +149,16 @@ pub(super) fn open(disk: &dyn Disk, options: &Options) -> Result<(View, Recovery
             first_enqueued,
         }
     };
-    disk.sync_dir().map_err(Error::io("sync", "the log's directory"))?;
-    Ok((View { segments, current, state }, recovery))
+    disk.sync_dir()
+        .map_err(Error::io("sync", "the log's directory"))?;
+    Ok((
+        View {
+            segments,
+            current,
+            state,
+        },
+        recovery,
+    ))
 }
 
 /// Returns the numbers of the segments in a directory, in order.
@@ -136,7 +172,10 @@ pub(super) fn numbers(disk: &dyn Disk) -> Result<Vec<u64>, Error> {
 /// Opens a segment that has successors: by its footer, else by its records.
 fn open_sealed(disk: &dyn Disk, options: &Options, segment: u64) -> Result<Sealed, Error> {
     let name = file_name(segment);
-    let identity = Identity { incarnation: options.incarnation, segment };
+    let identity = Identity {
+        incarnation: options.incarnation,
+        segment,
+    };
     let file = disk.open(&name).map_err(Error::io("open", &name))?;
     check_header(file.as_ref(), identity)?;
     let size = file.size().map_err(Error::io("measure", &name))?;
@@ -145,23 +184,48 @@ fn open_sealed(disk: &dyn Disk, options: &Options, segment: u64) -> Result<Seale
         return Ok(sealed);
     }
     let mut table = Gathered::default();
-    let end = walk(file.as_ref(), &identity, SEGMENT_HEADER as u64, |offset, header, body| {
-        if header.kind == BatchKind::Records {
-            for record in Records::new(body) {
-                let record = record.map_err(|damage| Error::Corrupt { segment, offset, damage })?;
-                table.note(&record, offset);
+    let end = walk(
+        file.as_ref(),
+        &identity,
+        SEGMENT_HEADER as u64,
+        |offset, header, body| {
+            if header.kind == BatchKind::Records {
+                let summary = summary(body).map_err(|damage| Error::Corrupt {
+                    segment,
+                    offset,
+                    damage,
+                })?;
+                for (key, range) in &summary.shares {
+                    table.note(*key, range, offset);
+                }
             }
-        }
-        Ok(())
-    })?;
+            Ok(())
+        },
+    )?;
     match end {
         WalkEnd::Sealed { end, size } => {
-            tracing::warn!(segment, "the index of a log segment was not readable and was made again");
+            tracing::warn!(
+                segment,
+                "the index of a log segment was not readable and was made again"
+            );
             Ok(Sealed::gathered(identity, file, end, size, table))
         }
         // Its successor exists, so everything in it was synced once: nothing here is an interrupted write.
-        WalkEnd::Bad { offset, damage } => Err(Error::Corrupt { segment, offset, damage }),
+        WalkEnd::Bad { offset, damage } => Err(Error::Corrupt {
+            segment,
+            offset,
+            damage,
+        }),
     }
+}
+
+/// Sums up the records of a batch.
+pub(super) fn summary(body: &[u8]) -> Result<Summary, Damage> {
+    let mut summary = Summary::default();
+    for record in Records::new(body) {
+        summary.add(&record?);
+    }
+    Ok(summary)
 }
 
 /// What the newest segment holds; nothing is changed by reading it.
@@ -179,52 +243,93 @@ pub(super) struct Newest {
 
 pub(super) fn read_newest(disk: &dyn Disk, options: &Options, segment: u64) -> Result<Newest, Error> {
     let name = file_name(segment);
-    let identity = Identity { incarnation: options.incarnation, segment };
+    let identity = Identity {
+        incarnation: options.incarnation,
+        segment,
+    };
     let file = disk.open(&name).map_err(Error::io("open", &name))?;
     check_header(file.as_ref(), identity)?;
     let mut state = None;
     let mut table = Gathered::default();
     let mut rewrite = (SEGMENT_HEADER as u64, 0);
-    let walked = walk(file.as_ref(), &identity, SEGMENT_HEADER as u64, |offset, header, body| {
-        let corrupt = |damage| Error::Corrupt { segment, offset, damage };
-        if header.kind == BatchKind::State {
-            state = Some(State::parse(body).ok_or_else(|| corrupt(Damage::Contents))?);
-            return Ok(());
-        }
-        rewrite = (offset, header.span() as u64);
-        // A newest segment starts with its snapshot, which was synced before the file got its name.
-        let state = state.as_mut().ok_or_else(|| corrupt(Damage::Contents))?;
-        for record in Records::new(body) {
-            let record = record.map_err(corrupt)?;
-            state.apply(&record);
-            table.note(&record, offset);
-        }
-        Ok(())
-    })?;
+    let walked = walk(
+        file.as_ref(),
+        &identity,
+        SEGMENT_HEADER as u64,
+        |offset, header, body| {
+            let corrupt = |damage| Error::Corrupt {
+                segment,
+                offset,
+                damage,
+            };
+            if header.kind == BatchKind::State {
+                state = Some(State::parse(body).ok_or_else(|| corrupt(Damage::Contents))?);
+                return Ok(());
+            }
+            rewrite = (offset, header.span() as u64);
+            // A newest segment starts with its snapshot, which was synced before the file got its name.
+            let state = state.as_mut().ok_or_else(|| corrupt(Damage::Contents))?;
+            let summary = summary(body).map_err(corrupt)?;
+            state.apply(&summary);
+            for (key, range) in &summary.shares {
+                table.note(*key, range, offset);
+            }
+            Ok(())
+        },
+    )?;
     let Some(state) = state else {
         let (offset, damage) = match walked {
             WalkEnd::Bad { offset, damage } => (offset, damage),
             WalkEnd::Sealed { end, .. } => (end, Damage::Contents),
         };
-        return Err(Error::Corrupt { segment, offset, damage });
+        return Err(Error::Corrupt {
+            segment,
+            offset,
+            damage,
+        });
     };
     let (end, sealed, torn) = match walked {
         WalkEnd::Sealed { end, size } => {
             rewrite = (end, size - end);
             let sealed = Sealed::open(identity, Arc::clone(&file), size).map_err(Error::io("read", &name))?;
             let damage = Damage::Contents;
-            (end, Some(sealed.ok_or(Error::Corrupt { segment, offset: end, damage })?), None)
+            (
+                end,
+                Some(sealed.ok_or(Error::Corrupt {
+                    segment,
+                    offset: end,
+                    damage,
+                })?),
+                None,
+            )
         }
         WalkEnd::Bad { offset, damage } => {
             let rest = remainder(file.as_ref(), &identity, offset).map_err(Error::io("read", &name))?;
             if rest.whole_batch.is_some() {
-                return Err(Error::Corrupt { segment, offset, damage });
+                return Err(Error::Corrupt {
+                    segment,
+                    offset,
+                    damage,
+                });
             }
-            let torn = (rest.bytes > 0).then_some(TornTail { segment, offset, bytes: rest.bytes });
+            let torn = (rest.bytes > 0).then_some(TornTail {
+                segment,
+                offset,
+                bytes: rest.bytes,
+            });
             (offset, None, torn)
         }
     };
-    Ok(Newest { identity, file, state, table, end, sealed, torn, rewrite })
+    Ok(Newest {
+        identity,
+        file,
+        state,
+        table,
+        end,
+        sealed,
+        torn,
+        rewrite,
+    })
 }
 
 /// Writes the last batch once more and syncs. After a failed sync the system may hold its pages for clean
@@ -232,7 +337,9 @@ pub(super) fn read_newest(disk: &dyn Disk, options: &Options, segment: u64) -> R
 fn rewrite_tail(file: &dyn DiskFile, segment: u64, (offset, length): (u64, u64)) -> Result<(), Error> {
     let name = file_name(segment);
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
-    let count = file.read_at(&mut bytes, offset).map_err(Error::io("read", &name))?;
+    let count = file
+        .read_at(&mut bytes, offset)
+        .map_err(Error::io("read", &name))?;
     bytes.truncate(count);
     file.write_at(&bytes, offset).map_err(Error::io("write", &name))?;
     file.sync_data().map_err(Error::io("sync", &name))
@@ -243,7 +350,9 @@ fn rewrite_tail(file: &dyn DiskFile, segment: u64, (offset, length): (u64, u64))
 fn remove_leftovers(disk: &dyn Disk, first_segment: u64) -> Result<(), Error> {
     for name in disk.list().map_err(Error::io("list", "the log's directory"))? {
         let given_up = parse_name(&name).is_some_and(|segment| segment < first_segment);
-        let unfinished = name.strip_suffix(UNFINISHED).is_some_and(|stem| parse_name(stem).is_some());
+        let unfinished = name
+            .strip_suffix(UNFINISHED)
+            .is_some_and(|stem| parse_name(stem).is_some());
         if given_up || unfinished {
             disk.unlink(&name).map_err(Error::io("remove", &name))?;
         }
@@ -258,11 +367,21 @@ pub(super) fn start_segment(
     segment: u64,
     state: &State,
 ) -> Result<Current, Error> {
-    let identity = Identity { incarnation: options.incarnation, segment };
+    let identity = Identity {
+        incarnation: options.incarnation,
+        segment,
+    };
     let size = commit::segment_length(options, state, 0);
     let mut draft = Draft::create(disk, identity, size, state.latest)?;
     draft.write_state(state)?;
     draft.publish(disk)?;
     let Draft { file, end, .. } = draft;
-    Ok(Current { identity, file, end, size, table: Gathered::default(), first_enqueued: None })
+    Ok(Current {
+        identity,
+        file,
+        end,
+        size,
+        table: Gathered::default(),
+        first_enqueued: None,
+    })
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use super::backup::{BLIND_JUMP, copy};
 use super::disk::{Disk, DiskFile};
 use super::error::{Damage, Error};
-use super::format::{BatchKind, Identity, RecordKind, Records, SEGMENT_HEADER};
+use super::format::{BatchKind, Identity, Records, SEGMENT_HEADER};
 use super::index::State;
 use super::recover;
 use super::retain::Gather;
@@ -66,14 +66,26 @@ impl fmt::Display for Inspection {
             writeln!(f, "segment {segment}: missing")?;
         }
         for report in &self.segments {
-            let SegmentReport { segment, bytes, batches, events, .. } = report;
+            let SegmentReport {
+                segment,
+                bytes,
+                batches,
+                events,
+                ..
+            } = report;
             let form = if report.sealed { "sealed" } else { "open" };
-            writeln!(f, "segment {segment}: {form}, {bytes} bytes, {batches} batches, {events} events")?;
+            writeln!(
+                f,
+                "segment {segment}: {form}, {bytes} bytes, {batches} batches, {events} events"
+            )?;
             for (offset, length, damage) in &report.damaged {
                 writeln!(f, "  damaged at offset {offset}, {length} bytes: {damage}")?;
             }
             if let Some((offset, length)) = report.torn {
-                writeln!(f, "  interrupted write at offset {offset}, {length} bytes: a start cuts it off")?;
+                writeln!(
+                    f,
+                    "  interrupted write at offset {offset}, {length} bytes: a start cuts it off"
+                )?;
             }
             if report.snapshot_lost {
                 writeln!(f, "  the snapshot at its start is lost")?;
@@ -119,24 +131,31 @@ pub fn repair(disk: &dyn Disk, options: &Options, now: i64) -> Result<Repair, Er
     };
     let missing_front = first.segment > state.first_segment && state.first_segment > 0;
     if !found.is_damaged() && !missing_front {
-        return Ok(Repair { found, kept_aside: aside, events });
+        return Ok(Repair {
+            found,
+            kept_aside: aside,
+            events,
+        });
     }
     state.first_segment = first.segment;
     for report in &found.segments {
         if report.sealed && !report.is_damaged() {
             continue;
         }
-        let identity = Identity { incarnation: options.incarnation, segment: report.segment };
+        let identity = Identity {
+            incarnation: options.incarnation,
+            segment: report.segment,
+        };
         let name = file_name(report.segment);
         let file = disk.open(&name).map_err(Error::io("open", &name))?;
         aside.push(keep_aside(disk, file.as_ref(), &name)?);
         let mut draft = Draft::create(disk, identity, SEGMENT_HEADER as u64, now)?;
         let mut gathered = Gather::new(options.batch_bytes);
-        whole_batches(file.as_ref(), &identity, |offset, kind, body| {
+        whole_batches(file.as_ref(), &identity, |_, kind, body| {
             if kind == BatchKind::Records {
-                for record in Records::new(body) {
-                    let corrupt = |damage| Error::Corrupt { segment: report.segment, offset, damage };
-                    gathered.push(&record.map_err(corrupt)?, &mut draft)?;
+                // A batch is checked as a whole; one that still makes no sense is kept up to there.
+                for record in Records::new(body).map_while(Result::ok) {
+                    gathered.push(&record, &mut draft)?;
                 }
             }
             Ok(())
@@ -145,21 +164,32 @@ pub fn repair(disk: &dyn Disk, options: &Options, now: i64) -> Result<Repair, Er
         draft.publish_sealed(disk)?;
     }
     for segment in &found.missing {
-        let identity = Identity { incarnation: options.incarnation, segment: *segment };
+        let identity = Identity {
+            incarnation: options.incarnation,
+            segment: *segment,
+        };
         Draft::create(disk, identity, SEGMENT_HEADER as u64, now)?.publish_sealed(disk)?;
     }
     state.jump(0, BLIND_JUMP);
     recover::start_segment(disk, options, last.segment + 1, &state)?;
-    Ok(Repair { found, kept_aside: aside, events })
+    Ok(Repair {
+        found,
+        kept_aside: aside,
+        events,
+    })
 }
 
 fn keep_aside(disk: &dyn Disk, file: &dyn DiskFile, name: &str) -> Result<String, Error> {
     let taken = disk.list().map_err(Error::io("list", "the log's directory"))?;
-    let free = (0_u32..).map(|number| format!("{name}.damaged-{number}")).find(|name| !taken.contains(name));
-    let aside = free.unwrap_or_else(|| format!("{name}.damaged"));
+    // There are fewer files than numbers, so one of these is free.
+    let mut names = (0..=taken.len()).map(|number| format!("{name}.damaged-{number}"));
+    let aside = names
+        .find(|name| !taken.contains(name))
+        .unwrap_or_else(|| format!("{name}.damaged"));
     let length = file.size().map_err(Error::io("measure", name))?;
     copy(file, disk, &aside, length)?;
-    disk.sync_dir().map_err(Error::io("sync", "the log's directory"))?;
+    disk.sync_dir()
+        .map_err(Error::io("sync", "the log's directory"))?;
     Ok(aside)
 }
 
@@ -174,7 +204,9 @@ fn examine(disk: &dyn Disk, incarnation: Incarnation, state: &mut State) -> Resu
         inspection.missing.extend(expected..segment);
         expected = segment + 1;
         let identity = Identity { incarnation, segment };
-        inspection.segments.push(examine_segment(disk, &identity, segment == last, state)?);
+        inspection
+            .segments
+            .push(examine_segment(disk, &identity, segment == last, state)?);
     }
     Ok(inspection)
 }
@@ -188,14 +220,19 @@ fn examine_segment(
     let name = file_name(identity.segment);
     let file = disk.open(&name).map_err(Error::io("open", &name))?;
     let bytes = file.size().map_err(Error::io("measure", &name))?;
-    let mut report = SegmentReport { segment: identity.segment, bytes, ..SegmentReport::default() };
+    let mut report = SegmentReport {
+        segment: identity.segment,
+        bytes,
+        ..SegmentReport::default()
+    };
     match check_header(file.as_ref(), *identity) {
         Ok(_) => {}
         Err(Error::Corrupt { damage, .. }) => report.damaged.push((0, SEGMENT_HEADER as u64, damage)),
         Err(error) => return Err(error),
     }
     let mut has_snapshot = false;
-    let tail = whole_batches(file.as_ref(), identity, |_, kind, body| {
+    let mut contents = Vec::new();
+    let tail = whole_batches(file.as_ref(), identity, |offset, kind, body| {
         if kind == BatchKind::State {
             if let Some(snapshot) = State::parse(body) {
                 *state = snapshot;
@@ -204,14 +241,19 @@ fn examine_segment(
             return Ok(());
         }
         report.batches += 1;
-        for record in Records::new(body).flatten() {
-            report.events += u64::from(record.kind == RecordKind::Event);
-            state.apply(&record);
-        }
+        let Ok(summary) = recover::summary(body) else {
+            contents.push(offset);
+            return Ok(());
+        };
+        report.events += summary.shares.iter().map(|(_, range)| range.count).sum::<u64>();
+        state.apply(&summary);
         Ok(())
     })?;
     report.sealed = tail.sealed;
     report.damaged.extend(tail.gaps);
+    report
+        .damaged
+        .extend(contents.into_iter().map(|offset| (offset, 0, Damage::Contents)));
     match tail.rest {
         Some((offset, length, damage)) if !is_newest => report.damaged.push((offset, length, damage)),
         Some((offset, length, _)) if length > 0 => report.torn = Some((offset, length)),
@@ -234,10 +276,16 @@ fn whole_batches(
     identity: &Identity,
     mut visit: impl FnMut(u64, BatchKind, &[u8]) -> Result<(), Error>,
 ) -> Result<Tail, Error> {
-    let mut tail = Tail { sealed: false, gaps: Vec::new(), rest: None };
+    let mut tail = Tail {
+        sealed: false,
+        gaps: Vec::new(),
+        rest: None,
+    };
     let mut begin = SEGMENT_HEADER as u64;
     loop {
-        match walk(file, identity, begin, |offset, header, body| visit(offset, header.kind, body))? {
+        match walk(file, identity, begin, |offset, header, body| {
+            visit(offset, header.kind, body)
+        })? {
             WalkEnd::Sealed { .. } => {
                 tail.sealed = true;
                 return Ok(tail);

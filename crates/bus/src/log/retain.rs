@@ -44,11 +44,7 @@ impl Log {
     /// # Errors
     ///
     /// Returns what the disk answered, or [`Error::Poisoned`].
-    pub fn sweep(
-        &self,
-        retention: &dyn Fn(u64) -> Option<Retention>,
-        now: i64,
-    ) -> Result<Swept, Error> {
+    pub fn sweep(&self, retention: &dyn Fn(u64) -> Option<Retention>, now: i64) -> Result<Swept, Error> {
         let shared = &*self.shared;
         let _one_at_a_time = shared.retention.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = shared.view().current.first_enqueued;
@@ -60,10 +56,18 @@ impl Log {
             shared.control(&floors)?;
         }
         let mut swept = shared.unlink_front()?;
-        shared.rewrite_mixed(&mut swept)?;
+        shared.rewrite_mixed(&mut swept);
         metrics::swept(swept.bytes);
-        let free = shared.disk.free_space().map_err(Error::io("measure", "the log's directory"))?;
-        if free >= shared.options.segment_bytes.saturating_add(shared.options.reserve_bytes) {
+        let free = shared
+            .disk
+            .free_space()
+            .map_err(Error::io("measure", "the log's directory"))?;
+        if free
+            >= shared
+                .options
+                .segment_bytes
+                .saturating_add(shared.options.reserve_bytes)
+        {
             shared.open().space_found();
         }
         Ok(swept)
@@ -88,7 +92,10 @@ impl Shared {
         let mut totals: BTreeMap<u64, u64> = BTreeMap::new();
         for (segment, sealed) in &view.segments {
             for entry in sealed.ranges.iter().filter(|entry| view.is_live(entry)) {
-                hubs.entry(entry.key.hub).or_default().push(Share { segment: *segment, entry: *entry });
+                hubs.entry(entry.key.hub).or_default().push(Share {
+                    segment: *segment,
+                    entry: *entry,
+                });
                 *totals.entry(entry.key.hub).or_default() += entry.range.bytes;
             }
         }
@@ -97,7 +104,9 @@ impl Shared {
         }
         let mut floors: BTreeMap<PartitionKey, u64> = BTreeMap::new();
         for (hub, shares) in &hubs {
-            let Some(retention) = retention(*hub) else { continue };
+            let Some(retention) = retention(*hub) else {
+                continue;
+            };
             let oldest = now.saturating_sub(retention.age);
             let mut total = totals.get(hub).copied().unwrap_or_default();
             // The segment whose share crossed the limit goes as a whole.
@@ -114,7 +123,10 @@ impl Shared {
                 }
             }
         }
-        floors.into_iter().map(|(key, position)| (RecordKind::Floor, key, position)).collect()
+        floors
+            .into_iter()
+            .map(|(key, position)| (RecordKind::Floor, key, position))
+            .collect()
     }
 
     /// Unlinks the segments before the first that holds something.
@@ -135,7 +147,11 @@ impl Shared {
             return Ok(swept);
         };
         // Known to be gone before they go: a start would otherwise miss them.
-        self.control(&[(RecordKind::Trimmed, PartitionKey { hub: 0, partition: 0 }, first_kept)])?;
+        self.control(&[(
+            RecordKind::Trimmed,
+            PartitionKey { hub: 0, partition: 0 },
+            first_kept,
+        )])?;
         for (segment, size) in given_up {
             let name = file_name(segment);
             self.view_mut().segments.remove(&segment);
@@ -143,12 +159,14 @@ impl Shared {
             swept.bytes += size;
             swept.unlinked += 1;
         }
-        self.disk.sync_dir().map_err(Error::io("sync", "the log's directory"))?;
+        self.disk
+            .sync_dir()
+            .map_err(Error::io("sync", "the log's directory"))?;
         Ok(swept)
     }
 
     /// Writes segments again of which at least half was given up.
-    fn rewrite_mixed(&self, swept: &mut Swept) -> Result<(), Error> {
+    fn rewrite_mixed(&self, swept: &mut Swept) {
         let candidates: Vec<Arc<Sealed>> = {
             let view = self.view();
             let mixed = |sealed: &&Arc<Sealed>| {
@@ -173,13 +191,17 @@ impl Shared {
                 }
             }
         }
-        Ok(())
     }
 
     fn rewrite(&self, sealed: &Sealed) -> Result<Sealed, Error> {
         let live: BTreeSet<PartitionKey> = {
             let view = self.view();
-            sealed.ranges.iter().filter(|entry| view.is_live(entry)).map(|entry| entry.key).collect()
+            sealed
+                .ranges
+                .iter()
+                .filter(|entry| view.is_live(entry))
+                .map(|entry| entry.key)
+                .collect()
         };
         let keep = |record: &RawRecord<'_>| match record.kind {
             RecordKind::Event => live.contains(&record.key),
@@ -189,7 +211,13 @@ impl Shared {
         let latest = self.view().state.latest;
         let disk = self.disk.as_ref();
         let mut draft = Draft::create(disk, sealed.identity, SEGMENT_HEADER as u64, latest)?;
-        let copied = copy_records(sealed.file.as_ref(), sealed.identity, &mut draft, self.options.batch_bytes, keep);
+        let copied = copy_records(
+            sealed.file.as_ref(),
+            sealed.identity,
+            &mut draft,
+            self.options.batch_bytes,
+            keep,
+        );
         if let Err(error) = copied {
             draft.discard(disk);
             return Err(error);
@@ -219,7 +247,11 @@ pub(super) fn copy_records(
     let end = walk(file, &identity, SEGMENT_HEADER as u64, |offset, header, body| {
         if header.kind == BatchKind::Records {
             for record in Records::new(body) {
-                let record = record.map_err(|damage| Error::Corrupt { segment, offset, damage })?;
+                let record = record.map_err(|damage| Error::Corrupt {
+                    segment,
+                    offset,
+                    damage,
+                })?;
                 if keep(&record) {
                     gathered.push(&record, draft)?;
                 }
@@ -230,7 +262,11 @@ pub(super) fn copy_records(
     gathered.flush(draft)?;
     match end {
         WalkEnd::Sealed { end, .. } => Ok(end),
-        WalkEnd::Bad { offset, damage } => Err(Error::Corrupt { segment, offset, damage }),
+        WalkEnd::Bad { offset, damage } => Err(Error::Corrupt {
+            segment,
+            offset,
+            damage,
+        }),
     }
 }
 
@@ -243,7 +279,11 @@ pub(super) struct Gather {
 
 impl Gather {
     pub(super) fn new(batch_bytes: usize) -> Self {
-        Self { batch: vec![0; BATCH_HEADER], count: 0, batch_bytes }
+        Self {
+            batch: vec![0; BATCH_HEADER],
+            count: 0,
+            batch_bytes,
+        }
     }
 
     pub(super) fn push(&mut self, record: &RawRecord<'_>, draft: &mut Draft) -> Result<(), Error> {

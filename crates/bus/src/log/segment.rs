@@ -9,7 +9,7 @@ use super::format::{
     ALIGN, BATCH_HEADER, BATCH_MAGIC, BatchHeader, BatchKind, FORMAT, Fields, Identity, Records,
     SEGMENT_HEADER, SegmentHeader, seal_batch,
 };
-use super::index::{Gathered, Points, Ranges, State};
+use super::index::{Gathered, Points, Ranges, State, Summary};
 
 const TRAILER: usize = 32;
 const TRAILER_MAGIC: [u8; 4] = *b"MEND";
@@ -54,7 +54,15 @@ impl Sealed {
     ) -> Self {
         let (ranges, points) = table.into_ranges();
         let points = Mutex::new(Some(Arc::new(points)));
-        Self { identity, file, end, size, ranges, points, points_at: None }
+        Self {
+            identity,
+            file,
+            end,
+            size,
+            ranges,
+            points,
+            points_at: None,
+        }
     }
 
     /// Opens a sealed segment of a given length by its footer. `Ok(None)` means that the footer is not whole.
@@ -76,7 +84,15 @@ impl Sealed {
             return Ok(None);
         };
         let points = Mutex::new(None);
-        Ok(Some(Self { identity, file, end, size, ranges, points, points_at: Some(points_at) }))
+        Ok(Some(Self {
+            identity,
+            file,
+            end,
+            size,
+            ranges,
+            points,
+            points_at: Some(points_at),
+        }))
     }
 
     /// Returns the index points, from memory or from the footer.
@@ -90,7 +106,11 @@ impl Sealed {
             .map_err(Error::io("read", file_name(self.identity.segment)))?;
         let Some(points) = body.and_then(|body| self.ranges.parse_points(&body)) else {
             let segment = self.identity.segment;
-            return Err(Error::Corrupt { segment, offset, damage: Damage::BatchChecksum });
+            return Err(Error::Corrupt {
+                segment,
+                offset,
+                damage: Damage::BatchChecksum,
+            });
         };
         let points = Arc::new(points);
         *kept = Some(Arc::clone(&points));
@@ -116,18 +136,43 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Creates the file of a new segment under a name that recovery ignores, with its header in it.
-    pub(crate) fn create(disk: &dyn Disk, identity: Identity, length: u64, created: i64) -> Result<Self, Error> {
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        identity: Identity,
+        length: u64,
+        created: i64,
+    ) -> Result<Self, Error> {
         let name = format!("{}{UNFINISHED}", file_name(identity.segment));
-        if disk.list().map_err(Error::io("list", "the log's directory"))?.contains(&name) {
+        if disk
+            .list()
+            .map_err(Error::io("list", "the log's directory"))?
+            .contains(&name)
+        {
             disk.unlink(&name).map_err(Error::io("remove", &name))?;
         }
         let file = disk.create(&name).map_err(Error::io("create", &name))?;
-        let draft =
-            Self { identity, file, end: SEGMENT_HEADER as u64, table: Gathered::default(), name };
+        let draft = Self {
+            identity,
+            file,
+            end: SEGMENT_HEADER as u64,
+            table: Gathered::default(),
+            name,
+        };
         let written = (|| {
-            draft.file.preallocate(length).map_err(Error::io("allocate", &draft.name))?;
-            let header = SegmentHeader { version: FORMAT, identity, created }.encode();
-            draft.file.write_at(&header, 0).map_err(Error::io("write", &draft.name))
+            draft
+                .file
+                .preallocate(length)
+                .map_err(Error::io("allocate", &draft.name))?;
+            let header = SegmentHeader {
+                version: FORMAT,
+                identity,
+                created,
+            }
+            .encode();
+            draft
+                .file
+                .write_at(&header, 0)
+                .map_err(Error::io("write", &draft.name))
         })();
         match written {
             Ok(()) => Ok(draft),
@@ -145,17 +190,31 @@ impl Draft {
 
     /// Writes a batch of records and notes them in the table. `batch` has room for the header in front.
     pub(crate) fn write_records(&mut self, batch: Vec<u8>, count: u32) -> Result<(), Error> {
-        let mut first = None;
+        let mut summary = Summary::default();
         for record in Records::new(batch.get(BATCH_HEADER..).unwrap_or_default()).flatten() {
-            first.get_or_insert((record.position, record.enqueued));
-            self.table.note(&record, self.end);
+            summary.add(&record);
         }
+        for (key, range) in &summary.shares {
+            self.table.note(*key, range, self.end);
+        }
+        let first = summary
+            .shares
+            .first()
+            .map(|(_, range)| (range.first_position, range.first_enqueued));
         self.write(batch, BatchKind::Records, count, first.unwrap_or_default())
     }
 
-    fn write(&mut self, mut batch: Vec<u8>, kind: BatchKind, count: u32, first: (u64, i64)) -> Result<(), Error> {
+    fn write(
+        &mut self,
+        mut batch: Vec<u8>,
+        kind: BatchKind,
+        count: u32,
+        first: (u64, i64),
+    ) -> Result<(), Error> {
         seal_batch(&mut batch, kind, count, first, self.end, &self.identity);
-        self.file.write_at(&batch, self.end).map_err(Error::io("write", &self.name))?;
+        self.file
+            .write_at(&batch, self.end)
+            .map_err(Error::io("write", &self.name))?;
         self.end += batch.len() as u64;
         Ok(())
     }
@@ -164,7 +223,8 @@ impl Draft {
     pub(crate) fn publish(&self, disk: &dyn Disk) -> Result<(), Error> {
         self.sync()?;
         let name = file_name(self.identity.segment);
-        disk.rename(&self.name, &name).map_err(Error::io("rename", &self.name))?;
+        disk.rename(&self.name, &name)
+            .map_err(Error::io("rename", &self.name))?;
         disk.sync_dir().map_err(Error::io("sync", "the log's directory"))
     }
 
@@ -208,7 +268,15 @@ pub(crate) fn seal(
     file.sync_data().map_err(Error::io("sync", &name))?;
     let (ranges, _) = table.into_ranges();
     let points = Mutex::new(None);
-    Ok(Sealed { identity, file: Arc::clone(file), end, size, ranges, points, points_at: Some(points_at) })
+    Ok(Sealed {
+        identity,
+        file: Arc::clone(file),
+        end,
+        size,
+        ranges,
+        points,
+        points_at: Some(points_at),
+    })
 }
 
 fn trailer(end: u64, points_at: u64, identity: &Identity) -> [u8; TRAILER] {
@@ -256,22 +324,32 @@ fn read_batch(
 }
 
 /// Reads a segment header and checks that it is the one expected there.
-pub(crate) fn check_header(
-    file: &dyn DiskFile,
-    expected: Identity,
-) -> Result<SegmentHeader, Error> {
+pub(crate) fn check_header(file: &dyn DiskFile, expected: Identity) -> Result<SegmentHeader, Error> {
     let segment = expected.segment;
     let mut bytes = [0; SEGMENT_HEADER];
-    let count = file.read_at(&mut bytes, 0).map_err(Error::io("read", file_name(segment)))?;
-    let corrupt = |damage| Error::Corrupt { segment, offset: 0, damage };
-    let header =
-        SegmentHeader::parse(bytes.get(..count).unwrap_or_default()).map_err(corrupt)?;
+    let count = file
+        .read_at(&mut bytes, 0)
+        .map_err(Error::io("read", file_name(segment)))?;
+    let corrupt = |damage| Error::Corrupt {
+        segment,
+        offset: 0,
+        damage,
+    };
+    let header = SegmentHeader::parse(bytes.get(..count).unwrap_or_default()).map_err(corrupt)?;
     if header.version != FORMAT {
-        return Err(Error::UnsupportedVersion { segment, found: header.version, known: FORMAT });
+        return Err(Error::UnsupportedVersion {
+            segment,
+            found: header.version,
+            known: FORMAT,
+        });
     }
     if header.identity.incarnation != expected.incarnation {
         let found = header.identity.incarnation;
-        return Err(Error::WrongIncarnation { segment, expected: expected.incarnation, found });
+        return Err(Error::WrongIncarnation {
+            segment,
+            expected: expected.incarnation,
+            found,
+        });
     }
     if header.identity.segment != segment {
         return Err(corrupt(Damage::SegmentHeader));
@@ -290,7 +368,12 @@ pub(crate) struct Window<'a> {
 
 impl<'a> Window<'a> {
     pub(crate) const fn new(file: &'a dyn DiskFile, limit: u64) -> Self {
-        Self { file, limit, start: 0, bytes: Vec::new() }
+        Self {
+            file,
+            limit,
+            start: 0,
+            bytes: Vec::new(),
+        }
     }
 
     /// Returns `length` bytes at `offset`, or fewer where the file ends.
@@ -365,7 +448,10 @@ pub(crate) fn walk(
                 };
                 let bytes = window.get(offset, TRAILER).map_err(Error::io("read", &name))?;
                 return Ok(match parse_trailer(bytes, identity) {
-                    Some(_) => WalkEnd::Sealed { end, size: offset + TRAILER as u64 },
+                    Some(_) => WalkEnd::Sealed {
+                        end,
+                        size: offset + TRAILER as u64,
+                    },
                     // A footer without its trailer: sealing was interrupted, and the records are all there.
                     None => WalkEnd::Bad { offset: end, damage },
                 });
@@ -387,6 +473,7 @@ pub(crate) struct Remainder {
 pub(crate) fn remainder(file: &dyn DiskFile, identity: &Identity, offset: u64) -> io::Result<Remainder> {
     let size = file.size()?;
     let mut found = Remainder::default();
+    let zeros = vec![0; WINDOW];
     let mut chunk = vec![0; WINDOW];
     let mut at = offset;
     let mut window = Window::new(file, size);
@@ -396,17 +483,23 @@ pub(crate) fn remainder(file: &dyn DiskFile, identity: &Identity, offset: u64) -
         if bytes.is_empty() {
             break;
         }
-        if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+        // What was preallocated and never written is passed by at the speed of a comparison.
+        let written = if zeros.get(..count) == Some(bytes) {
+            &[]
+        } else {
+            bytes
+        };
+        if let Some(last) = written.iter().rposition(|byte| *byte != 0) {
             found.bytes = at + last as u64 + 1 - offset;
             for (index, place) in bytes.chunks(ALIGN).enumerate() {
                 let place_at = at + (index * ALIGN) as u64;
-                if place_at > offset && place.starts_with(&BATCH_MAGIC) {
-                    if let Ok((header, _)) = window.batch(place_at, identity)? {
-                        if matches!(header.kind, BatchKind::Records | BatchKind::State) {
-                            found.whole_batch = Some(place_at);
-                            return Ok(found);
-                        }
-                    }
+                if place_at == offset || !place.starts_with(&BATCH_MAGIC) {
+                    continue;
+                }
+                let batch = window.batch(place_at, identity)?;
+                if batch.is_ok_and(|(header, _)| header.kind.is_content()) {
+                    found.whole_batch = Some(place_at);
+                    return Ok(found);
                 }
             }
         }

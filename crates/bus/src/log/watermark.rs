@@ -46,7 +46,11 @@ impl Watermark {
         if let Some(reason) = state.failed {
             return Poll::Ready(Err(reason));
         }
-        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+        if !state
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(context.waker()))
+        {
             state.waker = Some(context.waker().clone());
         }
         Poll::Pending

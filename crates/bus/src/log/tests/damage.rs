@@ -4,7 +4,10 @@ use super::*;
 use crate::log::format::{BATCH_HEADER, BatchHeader, Identity, SEGMENT_HEADER};
 use crate::log::segment::file_name;
 
-const NEWEST: Identity = Identity { incarnation: LOG, segment: 1 };
+const NEWEST: Identity = Identity {
+    incarnation: LOG,
+    segment: 1,
+};
 
 /// A log of one segment with three batches of one record each, and the places of those batches.
 fn three_batches() -> (SimDisk, Vec<(usize, usize)>) {
@@ -60,7 +63,10 @@ fn damage_at_any_byte_of_the_last_batch_is_cut_and_reported() {
                     assert_eq!((tail.segment, tail.offset), (1, offset as u64), "byte {index}");
                     assert_eq!(Some(tail.bytes), left.map(|last| last as u64 + 1), "byte {index}");
                 }
-                None => assert_eq!(left, None, "byte {index}: a tear that left nothing leaves no trace"),
+                None => assert_eq!(
+                    left, None,
+                    "byte {index}: a tear that left nothing leaves no trace"
+                ),
             }
             assert_eq!(payloads(&log, key(1, 0)), [b"first.", b"second"]);
             let next = put(&log, key(1, 0), b"fourth");
@@ -100,10 +106,19 @@ fn damage_before_a_whole_batch_is_refused_and_nothing_is_changed() {
             copy.set_contents(&file_name(1), &damaged);
             let before = files(&copy);
             match Log::open(arc(&copy), options()) {
-                Err(error @ Error::Corrupt { segment: 1, offset: found, .. }) => {
+                Err(
+                    error @ Error::Corrupt {
+                        segment: 1,
+                        offset: found,
+                        ..
+                    },
+                ) => {
                     assert_eq!(found, *offset as u64, "byte {index}");
                     let text = error.to_string();
-                    assert!(text.contains(INSPECT_COMMAND) && text.contains(REPAIR_COMMAND), "{text}");
+                    assert!(
+                        text.contains(INSPECT_COMMAND) && text.contains(REPAIR_COMMAND),
+                        "{text}"
+                    );
                 }
                 other => panic!("byte {index}: {other:?}"),
             }
@@ -151,7 +166,10 @@ fn a_missing_segment_is_refused_and_repaired() {
         disk.remove(&file_name(missing));
         let before = files(&disk);
         let refused = Log::open(arc(&disk), options()).unwrap_err();
-        assert!(matches!(refused, Error::MissingSegment { segment } if segment == missing), "{refused}");
+        assert!(
+            matches!(refused, Error::MissingSegment { segment } if segment == missing),
+            "{refused}"
+        );
         assert_eq!(files(&disk), before);
         repair(&disk, &options(), NOW).unwrap();
         let (log, _) = open(&disk);
@@ -182,10 +200,19 @@ fn a_damaged_segment_header_is_refused_and_repaired() {
 #[test]
 fn a_log_of_another_life_is_refused() {
     let disk = many_segments();
-    let other = Options { incarnation: Incarnation([1; 16]), ..options() };
+    let other = Options {
+        incarnation: Incarnation([1; 16]),
+        ..options()
+    };
     let refused = Log::open(arc(&disk), other).unwrap_err();
-    assert!(matches!(refused, Error::WrongIncarnation { segment: 1, .. }), "{refused}");
-    assert!(matches!(inspect(&disk, Incarnation([1; 16])), Err(Error::WrongIncarnation { .. })));
+    assert!(
+        matches!(refused, Error::WrongIncarnation { segment: 1, .. }),
+        "{refused}"
+    );
+    assert!(matches!(
+        inspect(&disk, Incarnation([1; 16])),
+        Err(Error::WrongIncarnation { .. })
+    ));
 }
 
 #[test]
@@ -201,7 +228,9 @@ fn a_damaged_sealed_segment_is_noticed_by_start_or_reader_never_shown() {
         let mut damaged = whole.clone();
         damaged[index] ^= 8;
         copy.set_contents(&file_name(2), &damaged);
-        let Ok((log, _)) = Log::open(arc(&copy), options()) else { continue };
+        let Ok((log, _)) = Log::open(arc(&copy), options()) else {
+            continue;
+        };
         for (hub, expected) in [0, 1].into_iter().zip(&expected) {
             match log.read(key(hub, 0), From::Earliest, usize::MAX, usize::MAX) {
                 Ok(records) => assert_eq!(&records, expected, "byte {index}"),

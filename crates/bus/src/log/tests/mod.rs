@@ -16,7 +16,13 @@ const NOW: i64 = 1_767_225_600_000_000;
 const HOUR: i64 = 3_600_000_000;
 
 fn options() -> Options {
-    Options { segment_bytes: 8192, batch_bytes: 4096, slice: HOUR, reserve_bytes: 0, ..Options::new(LOG) }
+    Options {
+        segment_bytes: 8192,
+        batch_bytes: 4096,
+        slice: HOUR,
+        reserve_bytes: 0,
+        ..Options::new(LOG)
+    }
 }
 
 fn key(hub: u64, partition: u16) -> PartitionKey {
@@ -38,7 +44,11 @@ fn open(disk: &SimDisk) -> (Log, Recovery) {
 /// Appends one record and waits until it is durable.
 fn put_at(log: &Log, key: PartitionKey, payload: &[u8], received: i64) -> Result<Appended, Refused> {
     let watermark = Watermark::new();
-    let record = Record { received, targets: b"t", payload };
+    let record = Record {
+        received,
+        targets: b"t",
+        payload,
+    };
     let appended = log.append(key, &record, &watermark, 1)?;
     watermark.wait(1)?;
     Ok(appended)
@@ -59,7 +69,10 @@ fn payloads(log: &Log, key: PartitionKey) -> Vec<Vec<u8>> {
 /// Every file of the disk's log, to see whether something changed.
 fn files(disk: &SimDisk) -> BTreeMap<String, Vec<u8>> {
     let names = disk.list().unwrap();
-    names.into_iter().map(|name| (name.clone(), disk.contents(&name).unwrap())).collect()
+    names
+        .into_iter()
+        .map(|name| (name.clone(), disk.contents(&name).unwrap()))
+        .collect()
 }
 
 #[test]
@@ -71,7 +84,10 @@ fn reads_back_in_order_and_alone() {
         assert_eq!(position, number / 3);
     }
     for hub in 0..3 {
-        let expected: Vec<_> = (0..200_u64).filter(|n| n % 3 == hub).map(|n| n.to_string().into_bytes()).collect();
+        let expected: Vec<_> = (0..200_u64)
+            .filter(|n| n % 3 == hub)
+            .map(|n| n.to_string().into_bytes())
+            .collect();
         assert_eq!(payloads(&log, key(hub, 0)), expected);
     }
     assert_eq!(payloads(&log, key(1, 1)), Vec::<Vec<u8>>::new());
@@ -113,13 +129,19 @@ fn reads_are_bounded_and_start_where_asked() {
 fn enqueued_time_never_steps_back() {
     let disk = SimDisk::new(3);
     let log = create(&disk);
-    assert_eq!(put_at(&log, key(1, 0), b"a", NOW + 100).unwrap().enqueued, NOW + 100);
+    assert_eq!(
+        put_at(&log, key(1, 0), b"a", NOW + 100).unwrap().enqueued,
+        NOW + 100
+    );
     assert_eq!(put_at(&log, key(1, 0), b"b", NOW).unwrap().enqueued, NOW + 100);
     assert_eq!(put_at(&log, key(1, 1), b"c", NOW).unwrap().enqueued, NOW);
     drop(log);
     let (log, _) = open(&disk);
     assert_eq!(log.latest(), NOW + 100);
-    assert_eq!(put_at(&log, key(1, 0), b"d", NOW + 50).unwrap().enqueued, NOW + 100);
+    assert_eq!(
+        put_at(&log, key(1, 0), b"d", NOW + 50).unwrap().enqueued,
+        NOW + 100
+    );
     assert_eq!(all(&log, key(1, 0))[1].received, NOW);
 }
 
@@ -164,12 +186,18 @@ fn waiters_learn_of_their_own_tickets_in_order() {
     let watermark = Watermark::new();
     let mut seen = 0;
     for ticket in 1..=500 {
-        let record = Record { received: NOW, targets: &[], payload: b"x" };
+        let record = Record {
+            received: NOW,
+            targets: &[],
+            payload: b"x",
+        };
         while log.append(key(1, 0), &record, &watermark, ticket) == Err(Refused::Full) {
             watermark.wait(ticket - 1).unwrap();
         }
         let waker = std::task::Waker::noop();
-        if let std::task::Poll::Ready(durable) = watermark.poll(&mut std::task::Context::from_waker(waker), seen) {
+        if let std::task::Poll::Ready(durable) =
+            watermark.poll(&mut std::task::Context::from_waker(waker), seen)
+        {
             let durable = durable.unwrap();
             assert!(durable > seen && durable <= ticket);
             seen = durable;
@@ -184,27 +212,59 @@ fn a_full_batch_refuses_and_a_record_too_large_says_so() {
     let log = create(&disk);
     let watermark = Watermark::new();
     let large = vec![1; 4096];
-    let record = Record { received: NOW, targets: &[], payload: &large };
-    assert_eq!(log.append(key(1, 0), &record, &watermark, 1), Err(Refused::TooLarge));
-    let record = Record { received: NOW, targets: &large, payload: &[] };
-    assert_eq!(log.append(key(1, 0), &record, &watermark, 1), Err(Refused::TooLarge));
+    let record = Record {
+        received: NOW,
+        targets: &[],
+        payload: &large,
+    };
+    assert_eq!(
+        log.append(key(1, 0), &record, &watermark, 1),
+        Err(Refused::TooLarge)
+    );
+    let record = Record {
+        received: NOW,
+        targets: &large,
+        payload: &[],
+    };
+    assert_eq!(
+        log.append(key(1, 0), &record, &watermark, 1),
+        Err(Refused::TooLarge)
+    );
     // Whether a commit comes between is the writer's business; without one the third does not fit.
     let mut open = OpenBatch::new(&State::default());
     let half = vec![1; 1500];
-    let record = Record { received: NOW, targets: &[], payload: &half };
-    open.append(&options(), key(1, 0), &record, &watermark, 1).unwrap();
-    open.append(&options(), key(1, 0), &record, &watermark, 2).unwrap();
-    assert_eq!(open.append(&options(), key(1, 0), &record, &watermark, 3), Err(Refused::Full));
+    let record = Record {
+        received: NOW,
+        targets: &[],
+        payload: &half,
+    };
+    open.append(&options(), key(1, 0), &record, &watermark, 1)
+        .unwrap();
+    open.append(&options(), key(1, 0), &record, &watermark, 2)
+        .unwrap();
+    assert_eq!(
+        open.append(&options(), key(1, 0), &record, &watermark, 3),
+        Err(Refused::Full)
+    );
 }
 
 #[test]
 fn positions_end_below_two_to_the_53rd() {
-    let mut state = State { base: (1 << 53) - 1, ..State::default() };
+    let mut state = State {
+        base: (1 << 53) - 1,
+        ..State::default()
+    };
     state.latest = NOW;
     let mut open = OpenBatch::new(&state);
     let watermark = Watermark::new();
-    let record = Record { received: NOW, targets: &[], payload: b"last" };
-    let (appended, _) = open.append(&options(), key(1, 0), &record, &watermark, 1).unwrap();
+    let record = Record {
+        received: NOW,
+        targets: &[],
+        payload: b"last",
+    };
+    let (appended, _) = open
+        .append(&options(), key(1, 0), &record, &watermark, 1)
+        .unwrap();
     assert_eq!(appended.position, (1 << 53) - 1);
     let refused = open.append(&options(), key(1, 0), &record, &watermark, 2);
     assert_eq!(refused.unwrap_err(), Refused::PositionsExhausted);
@@ -213,14 +273,22 @@ fn positions_end_below_two_to_the_53rd() {
 #[test]
 fn ten_thousand_hubs_share_the_file_and_keep_apart() {
     let disk = SimDisk::new(7);
-    let roomy = Options { segment_bytes: 1 << 20, batch_bytes: 1 << 18, ..options() };
+    let roomy = Options {
+        segment_bytes: 1 << 20,
+        batch_bytes: 1 << 18,
+        ..options()
+    };
     let log = Log::create(arc(&disk), roomy.clone(), NOW).unwrap();
     let watermark = Watermark::new();
     let mut ticket = 0;
     for round in 0..3_u64 {
         for hub in 0..10_000_u64 {
             let payload = [hub.to_le_bytes(), round.to_le_bytes()].concat();
-            let record = Record { received: NOW, targets: &[], payload: &payload };
+            let record = Record {
+                received: NOW,
+                targets: &[],
+                payload: &payload,
+            };
             while log.append(key(hub, 0), &record, &watermark, ticket + 1) == Err(Refused::Full) {
                 watermark.wait(ticket).unwrap();
             }
@@ -231,8 +299,9 @@ fn ten_thousand_hubs_share_the_file_and_keep_apart() {
     drop(log);
     let (log, _) = Log::open(arc(&disk), roomy).unwrap();
     for hub in (0..10_000_u64).step_by(371).chain([0, 9_999]) {
-        let expected: Vec<_> =
-            (0..3_u64).map(|round| [hub.to_le_bytes(), round.to_le_bytes()].concat()).collect();
+        let expected: Vec<_> = (0..3_u64)
+            .map(|round| [hub.to_le_bytes(), round.to_le_bytes()].concat())
+            .collect();
         assert_eq!(payloads(&log, key(hub, 0)), expected);
         assert_eq!(log.bounds(key(hub, 0)).unwrap().next, 3);
     }
@@ -249,7 +318,10 @@ fn a_real_directory_keeps_what_was_acknowledged() {
     }
     log.backup(&directory.path().join("backup")).unwrap();
     drop(log);
-    assert!(matches!(Log::create(Arc::clone(&disk), options(), NOW), Err(Error::Exists { segment: 1 })));
+    assert!(matches!(
+        Log::create(Arc::clone(&disk), options(), NOW),
+        Err(Error::Exists { segment: 1 })
+    ));
     let (log, _) = Log::open(disk, options()).unwrap();
     assert_eq!(all(&log, key(1, 0)).len(), 100);
     drop(log);
@@ -272,7 +344,11 @@ fn a_closed_log_commits_what_it_took() {
     let log = create(&disk);
     let watermark = Watermark::new();
     for ticket in 1..=20 {
-        let record = Record { received: NOW, targets: &[], payload: b"x" };
+        let record = Record {
+            received: NOW,
+            targets: &[],
+            payload: b"x",
+        };
         log.append(key(1, 0), &record, &watermark, ticket).unwrap();
     }
     log.close();
@@ -290,20 +366,32 @@ fn a_backup_restores_as_another_life_with_positions_of_its_own() {
     }
     log.delete_hub(7).unwrap();
     log.backup(Path::new("backup")).unwrap();
-    assert!(matches!(log.backup(Path::new("backup")), Err(Error::Exists { .. })));
+    assert!(matches!(
+        log.backup(Path::new("backup")),
+        Err(Error::Exists { .. })
+    ));
     let newest_of_old = put(&log, key(0, 0), b"after the backup");
     let backup = disk.directory(Path::new("backup")).unwrap();
-    let other = Options { incarnation: Incarnation([0x5a; 16]), ..options() };
+    let other = Options {
+        incarnation: Incarnation([0x5a; 16]),
+        ..options()
+    };
     let mut first_positions = Vec::new();
     for (place, now) in [("one", NOW), ("two", NOW + 1_000_000)] {
         let target = disk.directory(Path::new(place)).unwrap();
         restore(backup.as_ref(), LOG, target.as_ref(), &other, now).unwrap();
-        assert!(matches!(Log::open(Arc::clone(&target), options()), Err(Error::WrongIncarnation { .. })));
+        assert!(matches!(
+            Log::open(Arc::clone(&target), options()),
+            Err(Error::WrongIncarnation { .. })
+        ));
         let (restored, recovery) = Log::open(target, other.clone()).unwrap();
         assert_eq!(recovery.torn, None);
         assert_eq!(all(&restored, key(0, 0)), all(&log, key(0, 0))[..30]);
         assert_eq!(all(&restored, key(1, 0)), all(&log, key(1, 0)));
-        assert!(matches!(restored.bounds(key(7, 0)), Err(Error::HubDeleted { hub: 7 })));
+        assert!(matches!(
+            restored.bounds(key(7, 0)),
+            Err(Error::HubDeleted { hub: 7 })
+        ));
         assert_eq!(restored.bounds(key(0, 0)).unwrap().last, Some(29));
         let position = put(&restored, key(0, 0), b"new life");
         assert!(position > newest_of_old + (1 << 30) && position < 1 << 53);
@@ -311,7 +399,13 @@ fn a_backup_restores_as_another_life_with_positions_of_its_own() {
         first_positions.push(position);
     }
     assert!(first_positions[1] - first_positions[0] >= 1 << 20);
-    let refused = restore(backup.as_ref(), Incarnation([1; 16]), &SimDisk::new(0), &other, NOW);
+    let refused = restore(
+        backup.as_ref(),
+        Incarnation([1; 16]),
+        &SimDisk::new(0),
+        &other,
+        NOW,
+    );
     assert!(matches!(refused, Err(Error::WrongIncarnation { .. })));
 }
 
@@ -332,7 +426,9 @@ fn a_full_disk_refuses_events_and_a_sweep_lets_them_in_again() {
     assert!(!log.is_poisoned());
     assert_eq!(all(&log, key(1, 0)).len(), kept);
     assert_eq!(put_at(&log, key(1, 0), b"x", NOW).unwrap_err(), Refused::DiskFull);
-    let swept = log.sweep(&|_| Some(Retention { age: 0, bytes: None }), NOW + HOUR).unwrap();
+    let swept = log
+        .sweep(&|_| Some(Retention { age: 0, bytes: None }), NOW + HOUR)
+        .unwrap();
     assert!(swept.unlinked > 1, "{swept:?}");
     let position = put(&log, key(1, 0), b"again");
     assert!(position >= kept as u64);
@@ -344,17 +440,29 @@ fn a_full_disk_refuses_events_and_a_sweep_lets_them_in_again() {
 #[test]
 fn a_failing_sync_or_write_ends_writing_and_nothing_of_it_was_shown() {
     for fault in [
-        |disk: &SimDisk| Faults { fail_sync_at: Some(disk.syncs() + 1), ..Faults::default() },
-        |disk: &SimDisk| Faults { fail_write_at: Some(disk.writes() + 1), ..Faults::default() },
+        |disk: &SimDisk| Faults {
+            fail_sync_at: Some(disk.syncs() + 1),
+            ..Faults::default()
+        },
+        |disk: &SimDisk| Faults {
+            fail_write_at: Some(disk.writes() + 1),
+            ..Faults::default()
+        },
     ] {
         let disk = SimDisk::new(12);
         let log = create(&disk);
         let first = put(&log, key(1, 0), b"kept");
         disk.set_faults(fault(&disk));
-        assert_eq!(put_at(&log, key(1, 0), b"unknown", NOW).unwrap_err(), Refused::Poisoned);
+        assert_eq!(
+            put_at(&log, key(1, 0), b"unknown", NOW).unwrap_err(),
+            Refused::Poisoned
+        );
         assert!(log.is_poisoned());
         let syncs = disk.syncs();
-        assert_eq!(put_at(&log, key(1, 0), b"refused", NOW).unwrap_err(), Refused::Poisoned);
+        assert_eq!(
+            put_at(&log, key(1, 0), b"refused", NOW).unwrap_err(),
+            Refused::Poisoned
+        );
         assert!(matches!(log.delete_hub(1), Err(Error::Poisoned)));
         assert_eq!(disk.syncs(), syncs, "a failed sync is not tried again");
         assert_eq!(payloads(&log, key(1, 0)), [b"kept"]);

@@ -34,11 +34,19 @@ fn run(disk: &SimDisk, seed: u64, promises: &mut Promises) -> bool {
             let key = key(rng.random_range(0..3), rng.random_range(0..2));
             now += rng.random_range(0..HOUR / 4);
             let payload = vec![rng.random::<u8>(); rng.random_range(0..400)];
-            let record = Record { received: now, targets: b"t", payload: &payload };
+            let record = Record {
+                received: now,
+                targets: b"t",
+                payload: &payload,
+            };
             match log.append(key, &record, &watermark, ticket) {
                 Ok(appended) => {
                     let old = promises.submitted.insert((key, appended.position), payload);
-                    assert_eq!(old, None, "position {} of {key:?} was given out twice", appended.position);
+                    assert_eq!(
+                        old, None,
+                        "position {} of {key:?} was given out twice",
+                        appended.position
+                    );
                     group.push((key, appended.position, ticket));
                 }
                 Err(Refused::HubDeleted) if promises.may_be_deleted.contains(&key.hub) => {}
@@ -59,9 +67,19 @@ fn run(disk: &SimDisk, seed: u64, promises: &mut Promises) -> bool {
             promises.deleted.insert(2);
         }
         if step % 4 == 3 {
-            let hub_0: Vec<_> = promises.submitted.keys().filter(|(key, _)| key.hub == 0).copied().collect();
+            let hub_0: Vec<_> = promises
+                .submitted
+                .keys()
+                .filter(|(key, _)| key.hub == 0)
+                .copied()
+                .collect();
             promises.may_be_swept.extend(hub_0);
-            let retention = |hub| (hub == 0).then_some(Retention { age: HOUR / 2, bytes: None });
+            let retention = |hub| {
+                (hub == 0).then_some(Retention {
+                    age: HOUR / 2,
+                    bytes: None,
+                })
+            };
             if log.sweep(&retention, now + 2 * HOUR).is_err() {
                 return false;
             }
@@ -75,7 +93,9 @@ fn broken_promise(disk: &SimDisk, promises: &Promises) -> Option<String> {
     let open = || Log::open(arc(disk), options());
     let log = match open() {
         Ok((log, _)) => log,
-        Err(Error::Missing) if promises.acknowledged.is_empty() && promises.deleted.is_empty() => return None,
+        Err(Error::Missing) if promises.acknowledged.is_empty() && promises.deleted.is_empty() => {
+            return None;
+        }
         Err(error) => return Some(format!("does not open: {error}")),
     };
     let mut shown = BTreeMap::new();
@@ -98,7 +118,11 @@ fn broken_promise(disk: &SimDisk, promises: &Promises) -> Option<String> {
                 return Some(format!("{key:?} invents position {}", stored.position));
             }
         }
-        for (_, position) in promises.acknowledged.iter().filter(|(acknowledged, _)| *acknowledged == key) {
+        for (_, position) in promises
+            .acknowledged
+            .iter()
+            .filter(|(acknowledged, _)| *acknowledged == key)
+        {
             let swept = promises.may_be_swept.contains(&(key, *position));
             if !swept && !positions.contains(position) {
                 return Some(format!("{key:?} lost acknowledged position {position}"));
@@ -139,7 +163,10 @@ fn a_power_cut_at_any_call_breaks_no_promise() {
     for seed in 0..12 {
         for cut_at in 1.. {
             let disk = SimDisk::new(seed * 10_007 + cut_at);
-            disk.set_faults(Faults { cut_at: Some(cut_at), ..Faults::default() });
+            disk.set_faults(Faults {
+                cut_at: Some(cut_at),
+                ..Faults::default()
+            });
             let mut promises = Promises::default();
             let ended = run(&disk, seed, &mut promises);
             disk.power_cut();
@@ -161,12 +188,18 @@ fn a_power_cut_while_a_log_is_opened_breaks_no_promise() {
     for seed in 0..6 {
         for cut_at in 1..40 {
             let disk = SimDisk::new(seed * 7_919 + cut_at);
-            disk.set_faults(Faults { cut_at: Some(60 + seed * 13), ..Faults::default() });
+            disk.set_faults(Faults {
+                cut_at: Some(60 + seed * 13),
+                ..Faults::default()
+            });
             let mut promises = Promises::default();
             run(&disk, seed, &mut promises);
             disk.power_cut();
             disk.restart();
-            disk.set_faults(Faults { cut_at: Some(disk.calls() + cut_at), ..Faults::default() });
+            disk.set_faults(Faults {
+                cut_at: Some(disk.calls() + cut_at),
+                ..Faults::default()
+            });
             drop(Log::open(arc(&disk), options()));
             disk.power_cut();
             disk.restart();
@@ -181,14 +214,20 @@ fn a_power_cut_while_a_log_is_opened_breaks_no_promise() {
 fn without_its_syncs_the_log_loses_what_it_acknowledged() {
     let broken = (0..8).find_map(|seed| {
         let disk = SimDisk::new(seed);
-        disk.set_faults(Faults { sync_lies: true, ..Faults::default() });
+        disk.set_faults(Faults {
+            sync_lies: true,
+            ..Faults::default()
+        });
         let mut promises = Promises::default();
         assert!(run(&disk, seed, &mut promises), "nothing fails in the run itself");
         disk.power_cut();
         disk.restart();
         broken_promise(&disk, &promises)
     });
-    assert!(broken.is_some(), "the tests above would not notice a sync that is missing");
+    assert!(
+        broken.is_some(),
+        "the tests above would not notice a sync that is missing"
+    );
 }
 
 #[test]
@@ -205,7 +244,10 @@ fn a_failing_sync_anywhere_breaks_no_promise() {
     for seed in 0..2 {
         for fail_sync_at in 1.. {
             let disk = SimDisk::new(seed * 104_729 + fail_sync_at);
-            disk.set_faults(Faults { fail_sync_at: Some(fail_sync_at), ..Faults::default() });
+            disk.set_faults(Faults {
+                fail_sync_at: Some(fail_sync_at),
+                ..Faults::default()
+            });
             let mut promises = Promises::default();
             let ended = run(&disk, seed, &mut promises);
             let syncs = disk.syncs();
