@@ -58,6 +58,9 @@ pub enum Error {
         /// The tracking id, by which `muster explain` finds the record.
         tracking_id: Option<String>,
     },
+    /// What was named is not there, or nothing was named and there is more than one.
+    #[error("{0}")]
+    Target(String),
     /// The server answered with what the call does not give.
     #[error("the answer is not of the expected form: {0}")]
     Unexpected(String),

@@ -3,6 +3,7 @@
 //! A name under `.localhost` leads to loopback by itself, as it does in browsers and curl; the address that the caller
 //! gives, if any, takes the place of every name. Answers are bounded in size and time.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +13,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
+use muster_wire::fault::ReceivedFault;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
@@ -29,7 +32,7 @@ const MAX_REPLY: usize = 64 << 20;
 const CALL_TIME: Duration = Duration::from_secs(60);
 
 /// One call.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call {
     /// The method.
     pub method: Method,
@@ -39,6 +42,13 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The body; empty for none.
     pub body: Bytes,
+}
+
+impl fmt::Debug for Call {
+    /// Leaves the body out, for it may hold keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}, {} bytes", self.method, self.target, self.body.len())
+    }
 }
 
 impl Call {
@@ -61,6 +71,16 @@ impl Call {
         self
     }
 
+    /// Adds the header `Authorization`, which is never shown.
+    #[must_use]
+    pub fn authorization(mut self, value: &str) -> Self {
+        if let Ok(mut value) = HeaderValue::from_str(value) {
+            value.set_sensitive(true);
+            self.headers.insert(http::header::AUTHORIZATION, value);
+        }
+        self
+    }
+
     /// Sets a JSON body.
     #[must_use]
     pub fn json(mut self, body: impl Into<Bytes>) -> Self {
@@ -70,7 +90,7 @@ impl Call {
 }
 
 /// An answer that was read whole.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
@@ -80,10 +100,63 @@ pub struct Reply {
     pub body: Bytes,
 }
 
+impl fmt::Debug for Reply {
+    /// Leaves the body out, for it may hold keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} bytes", self.status, self.body.len())
+    }
+}
+
 impl Reply {
     /// A header as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The seconds that the server asks to wait.
+    pub fn retry_after(&self) -> Option<u64> {
+        self.header("retry-after")?.trim().parse().ok()
+    }
+
+    /// Takes an answer that says yes, and makes the rest an error that carries the server's words.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for any status but 2xx.
+    pub fn accepted(self) -> Result<Self, Error> {
+        if (200..300).contains(&self.status) {
+            return Ok(self);
+        }
+        let fault = ReceivedFault::read(&self.body);
+        let code = match (fault.number, fault.name) {
+            (Some(number), Some(name)) => Some(format!("{number} {name}")),
+            (Some(number), None) => Some(number.to_string()),
+            (None, name) => name,
+        };
+        let message = if fault.message.trim().is_empty() {
+            "the server gives no reason".to_owned()
+        } else {
+            fault.message
+        };
+        let tracking_id = fault
+            .tracking
+            .or_else(|| self.header("x-ms-request-id").map(str::to_owned));
+        Err(Error::Refused {
+            status: self.status,
+            code,
+            message,
+            tracking_id,
+        })
+    }
+
+    /// Reads the body as JSON; an empty body is `null`.
+    ///
+    /// # Errors
+    /// [`Error::Unexpected`].
+    pub fn json(&self) -> Result<Value, Error> {
+        if self.body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&self.body).map_err(|e| Error::Unexpected(format!("it is not JSON: {e}")))
     }
 }
 
@@ -95,6 +168,8 @@ pub struct Http {
     port: u16,
     /// Where the name leads, when the caller says so.
     address: Option<SocketAddr>,
+    /// The name that is looked up in place of `host`.
+    through: Option<String>,
     config: Arc<ClientConfig>,
     call_time: Duration,
     connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
@@ -118,6 +193,7 @@ impl Http {
             host: host.into(),
             port,
             address,
+            through: None,
             config,
             call_time: CALL_TIME,
             connection,
@@ -128,6 +204,13 @@ impl Http {
     #[must_use]
     pub fn with_call_time(mut self, call_time: Duration) -> Self {
         self.call_time = call_time;
+        self
+    }
+
+    /// Looks up another name in place of the one that is called, for servers that answer to many names at one place.
+    #[must_use]
+    pub fn reached_through(mut self, host: impl Into<String>) -> Self {
+        self.through = Some(host.into());
         self
     }
 
@@ -274,7 +357,7 @@ impl Http {
             host: self.place(),
             detail,
         };
-        let name = ServerName::try_from(self.host.clone()).map_err(|e| tls(e.to_string()))?;
+        let name = ServerName::try_from(bare(&self.host).to_owned()).map_err(|e| tls(e.to_string()))?;
         let stream = TlsConnector::from(Arc::clone(&self.config))
             .connect(name, socket)
             .await
@@ -295,25 +378,26 @@ impl Http {
         if let Some(address) = self.address {
             return Ok(vec![address]);
         }
-        if let Ok(ip) = self
-            .host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<IpAddr>()
-        {
+        let host = bare(self.through.as_deref().unwrap_or(&self.host));
+        if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, self.port)]);
         }
-        if is_localhost(&self.host) {
+        if is_localhost(host) {
             let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
             return Ok(loopback
                 .into_iter()
                 .map(|ip| SocketAddr::new(ip, self.port))
                 .collect());
         }
-        Ok(tokio::net::lookup_host((self.host.as_str(), self.port))
+        Ok(tokio::net::lookup_host((host, self.port))
             .await?
             .collect())
     }
+}
+
+/// An address without the brackets that a URL puts round it.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Tells whether a name leads to loopback by itself. Source: RFC 6761, section 6.3.

@@ -69,6 +69,9 @@ pub(crate) fn settings(trust: &Trust, identity: Option<&ClientIdentity>) -> Resu
                     .add(certificate)
                     .map_err(|e| tls(format!("a trusted certificate can't be used: {e}")))?;
             }
+            if roots.is_empty() {
+                return Err(tls("the file of trusted certificates holds none".into()));
+            }
         }
         Trust::System => {
             let found = rustls_native_certs::load_native_certs();

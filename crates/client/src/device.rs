@@ -1,0 +1,254 @@
+//! The device's end: registering with a provisioning service, and sending telemetry to a hub.
+//!
+//! Over HTTPS both are plain calls; a registration is polled in the rhythm that the server asks for.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use data_encoding::BASE64;
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, Method};
+use muster_model::{IdScope, RegistrationId};
+use muster_wire::registration::{OperationStatus, operation_path, register_path};
+use serde_json::{Map, Value, json};
+
+use crate::channel::{Channel, segment};
+use crate::error::Error;
+use crate::http::{Call, Reply};
+
+/// The version that devices speak to provisioning services, as in the tutorials.
+const PROVISIONING_VERSION: &str = "2021-06-01";
+
+/// The version that devices speak to hubs, as in the tutorials.
+const HUB_VERSION: &str = "2020-03-13";
+
+/// Longest wait that a server can ask for, in seconds. Source: DPS device API, `Retry-After`, read 2026-11.
+const LONGEST_WAIT: u64 = 300;
+
+/// Wait where the server names none, in seconds.
+const USUAL_WAIT: u64 = 2;
+
+/// Calls that one registration may take, repeats of throttled ones included.
+const MAX_CALLS: u32 = 200;
+
+/// The media type of a body that holds several messages.
+const BATCH: &str = "application/vnd.microsoft.iothub.json";
+
+/// How a registration ended.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// The answer as the server wrote it.
+    pub document: Value,
+    /// The same, read.
+    pub status: OperationStatus,
+}
+
+impl Registered {
+    /// Tells whether the device has a hub now.
+    pub fn is_assigned(&self) -> bool {
+        self.status.status == "assigned"
+    }
+}
+
+/// A device at a provisioning service.
+pub struct Registrar {
+    channel: Channel,
+    scope: IdScope,
+}
+
+impl Registrar {
+    /// Registers over `channel` in an id scope.
+    pub const fn new(channel: Channel, scope: IdScope) -> Self {
+        Self { channel, scope }
+    }
+
+    /// Registers and waits for the outcome, whatever it is.
+    ///
+    /// # Errors
+    /// As [`Channel::send`]; [`Error::Unexpected`] when the answer is none, or there is no end.
+    pub async fn register(&self, id: &RegistrationId, payload: Option<&Value>) -> Result<Registered, Error> {
+        let mut body = json!({ "registrationId": id.as_str() });
+        if let (Some(payload), Some(map)) = (payload, body.as_object_mut()) {
+            map.insert("payload".into(), payload.clone());
+        }
+        let target = format!(
+            "{}?api-version={PROVISIONING_VERSION}",
+            register_path(&self.scope, id)
+        );
+        let mut call = Call::new(Method::PUT, target).json(body.to_string());
+        for _ in 0..MAX_CALLS {
+            let reply = self.channel.ask(call.clone()).await?;
+            if reply.status == 429 || reply.status == 503 {
+                rest(&reply).await;
+                continue;
+            }
+            let reply = reply.accepted()?;
+            let status = OperationStatus::read(&reply.body).map_err(|e| Error::Unexpected(e.to_string()))?;
+            if !status.is_assigning() {
+                return Ok(Registered {
+                    document: reply.json()?,
+                    status,
+                });
+            }
+            rest(&reply).await;
+            call = Call::new(
+                Method::GET,
+                format!(
+                    "{}?api-version={PROVISIONING_VERSION}",
+                    operation_path(&self.scope, id, &status.operation_id)
+                ),
+            );
+        }
+        Err(Error::Unexpected("the registration does not end".into()))
+    }
+}
+
+async fn rest(reply: &Reply) {
+    let seconds = reply.retry_after().unwrap_or(USUAL_WAIT).clamp(1, LONGEST_WAIT);
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+/// A message from a device: a body with named values beside it.
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    /// The body.
+    pub body: Bytes,
+    /// Values of the device's own.
+    pub properties: Vec<(String, String)>,
+    /// Values that the hub knows, under the names of their headers, such as `iothub-contenttype`.
+    pub system: Vec<(&'static str, String)>,
+}
+
+impl Message {
+    /// Reads values as they are typed, `name=value;name=value`. A name that begins with `$.` is one that the hub knows:
+    /// `$.ct` content type, `$.ce` content encoding, `$.mid` message id, `$.cid` correlation id, `$.uid` user id.
+    ///
+    /// # Errors
+    /// [`Error::Target`] when a pair has no `=`, or the hub knows no such name.
+    pub fn with_properties(mut self, text: &str) -> Result<Self, Error> {
+        for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair
+                .split_once('=')
+                .ok_or_else(|| Error::Target(format!("the property {pair} is not of the form name=value")))?;
+            let value = value.to_owned();
+            match name.strip_prefix("$.") {
+                None => self.properties.push((name.to_owned(), value)),
+                Some(short) => {
+                    let known = SYSTEM.iter().find(|(one, _)| *one == short);
+                    let (_, header) = known.ok_or_else(|| {
+                        Error::Target(format!("there is no system property {name}"))
+                    })?;
+                    self.system.push((header, value));
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (String, &str)> {
+        let own = self
+            .properties
+            .iter()
+            .map(|(name, value)| (format!("iothub-app-{name}"), value.as_str()));
+        let known = self
+            .system
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.as_str()));
+        own.chain(known)
+    }
+}
+
+/// Short names of what the hub knows of a message, and their headers.
+const SYSTEM: &[(&str, &str)] = &[
+    ("ce", "iothub-contentencoding"),
+    ("cid", "iothub-correlationid"),
+    ("ct", "iothub-contenttype"),
+    ("mid", "iothub-messageid"),
+    ("uid", "iothub-userid"),
+];
+
+/// A device at a hub.
+pub struct Device {
+    channel: Channel,
+    id: String,
+}
+
+impl Device {
+    /// Speaks to the hub that `channel` leads to as the device of that id.
+    pub const fn new(channel: Channel, id: String) -> Self {
+        Self { channel, id }
+    }
+
+    /// The resource that a token of a device names.
+    pub fn sas_resource(hub: &str, id: &str) -> String {
+        format!("{hub}/devices/{}", segment(id))
+    }
+
+    /// Sends one message; when this returns, the hub has it for good.
+    ///
+    /// # Errors
+    /// As [`Channel::send`]; [`Error::Target`] when a property can't stand in a header.
+    pub async fn send(&self, message: &Message) -> Result<(), Error> {
+        let mut call = Call::new(Method::POST, self.target());
+        call.body = message.body.clone();
+        for (name, value) in message.headers() {
+            let bad = || Error::Target(format!("the property {name}={value} can't stand in a header"));
+            let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+            call.headers
+                .append(header, HeaderValue::from_str(value).map_err(|_| bad())?);
+        }
+        self.channel.send(call).await?;
+        Ok(())
+    }
+
+    /// Sends several messages in one call, all or none.
+    ///
+    /// # Errors
+    /// As [`Channel::send`].
+    pub async fn send_batch(&self, messages: &[Message]) -> Result<(), Error> {
+        let body: Vec<Value> = messages
+            .iter()
+            .map(|message| {
+                let properties: Map<String, Value> = message
+                    .headers()
+                    .map(|(name, value)| (name, Value::from(value)))
+                    .collect();
+                json!({ "body": BASE64.encode(&message.body), "properties": properties })
+            })
+            .collect();
+        let mut call = Call::new(Method::POST, self.target());
+        call.body = Value::from(body).to_string().into();
+        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static(BATCH));
+        self.channel.send(call).await?;
+        Ok(())
+    }
+
+    fn target(&self) -> String {
+        format!(
+            "/devices/{}/messages/events?api-version={HUB_VERSION}",
+            segment(&self.id)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_are_read_as_typed() {
+        let message = Message::default()
+            .with_properties("temperatureAlert=true;$.ct=application/json; key=a=b;")
+            .unwrap();
+        assert_eq!(
+            message.headers().collect::<Vec<_>>(),
+            [
+                ("iothub-app-temperatureAlert".to_owned(), "true"),
+                ("iothub-app-key".to_owned(), "a=b"),
+                ("iothub-contenttype".to_owned(), "application/json"),
+            ]
+        );
+        assert!(Message::default().with_properties("novalue").is_err());
+        assert!(Message::default().with_properties("$.nothing=1").is_err());
+    }
+}
