@@ -116,10 +116,12 @@ async fn accept_until_drained(socket: TcpListener, front: Front) {
     let ended = front.drain.clone();
     let accepting = async {
         loop {
-            // The place comes first: while there is none, connections wait in the kernel.
-            let place = front.shared.gate.handshake().await;
             match socket.accept().await {
-                Ok((connection, addr)) => front.admit(connection, addr, place),
+                Ok((connection, addr)) => {
+                    // While there is no place, this connection waits here and all others in the kernel.
+                    let place = front.shared.gate.handshake().await;
+                    front.admit(connection, addr, place);
+                }
                 Err(error) => {
                     metrics::accept_failed();
                     tracing::warn!(%error, "the system gives no connection");

@@ -156,7 +156,10 @@ async fn a_session_learns_of_the_drain_and_ends_by_itself() {
     assert_eq!(drained.cut, 0);
     // The server's farewell is orderly, and nobody listens any more.
     let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await.unwrap();
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest))
+        .await
+        .unwrap()
+        .unwrap();
     TcpStream::connect(fixture.addr).await.unwrap_err();
 }
 

@@ -12,6 +12,7 @@ use muster_net::{
     ServerCertificates, ServerIdentity, Stream, StreamService, TicketKey, TicketKeys, Tickets, Tls,
     TlsSettings, WallClock,
 };
+use rcgen::{CertificateParams, KeyPair};
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::CertifiedKey;
@@ -57,21 +58,24 @@ pub(crate) fn ticket_keys(current: u8, previous: Option<u8>) -> TicketKeys {
     }
 }
 
+fn server_params() -> CertificateParams {
+    let mut named = params("server");
+    let names = [NAME.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned()];
+    named.subject_alt_names = CertificateParams::new(names).unwrap().subject_alt_names;
+    named
+}
+
 /// A server certificate for [`NAME`], localhost and 127.0.0.1 that is its own anchor.
 pub(crate) fn server_ec() -> Credential {
-    let mut params = params("server");
-    params.subject_alt_names =
-        rcgen::CertificateParams::new([NAME.into(), "localhost".into(), "127.0.0.1".into()])
-            .unwrap()
-            .subject_alt_names;
-    self_signed(&params)
+    self_signed(&server_params())
 }
 
 /// The same with an RSA key.
 pub(crate) fn server_rsa() -> Credential {
-    by_openssl(&format!(
-        "rsa:2048 -addext subjectAltName=DNS:{NAME},DNS:localhost,IP:127.0.0.1"
-    ))
+    let mut credential = by_openssl("rsa:2048");
+    let pair = KeyPair::try_from(credential.key.secret_der()).unwrap();
+    credential.chain = vec![server_params().self_signed(&pair).unwrap().der().clone()];
+    credential
 }
 
 pub(crate) fn identity(credential: &Credential) -> ServerIdentity {
