@@ -1,250 +1,26 @@
-//! Group commit: the open batch that appenders fill, and the one thread that writes, syncs and completes.
+//! Group commit: the one thread that takes the open batch, writes it, syncs it and completes its waiters.
 //!
 //! The writer alone touches the current segment. It publishes a batch to readers first and to the waiters
 //! then, so that whoever was told that a record is durable can read it.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::mem;
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use super::batch::{Mode, Taken, control_room};
 use super::error::{Error, Refused};
-use super::format::{
-    BATCH_HEADER, BatchKind, Identity, POSITION_LIMIT, RawRecord, RecordKind, padded, seal_batch,
-};
-use super::index::{Gathered, KeyMap, State, Summary};
+use super::format::{BatchKind, Identity, RecordKind, padded, seal_batch};
+use super::index::{Gathered, State, Summary};
 use super::segment::{Draft, file_name, seal};
 use super::watermark::Watermark;
-use super::{Appended, Current, Options, PartitionKey, Record, Shared};
+use super::{Current, Options, PartitionKey, Shared};
 use crate::metrics;
 
 /// A buffer larger than this is given back after this many batches that needed little of one.
 const KEPT_BUFFER: usize = 256 * 1024;
 const SMALL_BATCHES: u32 = 64;
-
-/// The batch that gathers while another one is synced.
-pub(super) struct OpenBatch {
-    bytes: Vec<u8>,
-    count: u32,
-    /// Number of this batch, from 1.
-    number: u64,
-    waiters: Vec<(Arc<Watermark>, u64)>,
-    partitions: KeyMap<Lane>,
-    summary: Summary,
-    base: u64,
-    deleted: BTreeSet<u64>,
-    mode: Mode,
-    rotate: bool,
-    stop: bool,
-}
-
-/// What the next record of a partition gets, and where the partition stands in the open batch.
-struct Lane {
-    next: u64,
-    last_enqueued: i64,
-    batch: u64,
-    share: usize,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Mode {
-    DiskFull,
-    Poisoned,
-    Running,
-}
-
-/// A batch that the writer took.
-struct Taken {
-    bytes: Vec<u8>,
-    count: u32,
-    summary: Summary,
-    waiters: Vec<(Arc<Watermark>, u64)>,
-    rotate: bool,
-}
-
-impl OpenBatch {
-    pub(super) fn new(state: &State) -> Self {
-        let lane = |next, last_enqueued| Lane {
-            next,
-            last_enqueued,
-            batch: 0,
-            share: 0,
-        };
-        let partitions = state
-            .partitions
-            .iter()
-            .map(|(key, value)| (*key, lane(value.next, value.last_enqueued)))
-            .collect();
-        Self {
-            bytes: vec![0; BATCH_HEADER],
-            count: 0,
-            number: 1,
-            waiters: Vec::new(),
-            partitions,
-            summary: Summary::default(),
-            base: state.base,
-            deleted: state.deleted.clone(),
-            mode: Mode::Running,
-            rotate: false,
-            stop: false,
-        }
-    }
-
-    /// Takes an event. The flag tells that the writer may be asleep.
-    pub(super) fn append(
-        &mut self,
-        options: &Options,
-        key: PartitionKey,
-        record: &Record<'_>,
-        watermark: &Arc<Watermark>,
-        ticket: u64,
-    ) -> Result<(Appended, bool), Refused> {
-        self.check()?;
-        if self.mode == Mode::DiskFull {
-            return Err(Refused::DiskFull);
-        }
-        if self.deleted.contains(&key.hub) {
-            return Err(Refused::HubDeleted);
-        }
-        let base = self.base;
-        let number = self.number;
-        let fresh_lane = || Lane {
-            next: base,
-            last_enqueued: i64::MIN,
-            batch: 0,
-            share: 0,
-        };
-        let lane = self.partitions.entry(key).or_insert_with(fresh_lane);
-        let enqueued = record.received.max(lane.last_enqueued);
-        let Record {
-            received,
-            targets,
-            payload,
-        } = *record;
-        let position = lane.next;
-        let raw = RawRecord {
-            kind: RecordKind::Event,
-            key,
-            position,
-            enqueued,
-            received,
-            targets,
-            payload,
-        };
-        if raw.length() + BATCH_HEADER > options.batch_bytes || u16::try_from(targets.len()).is_err() {
-            return Err(Refused::TooLarge);
-        }
-        if self.bytes.len() + raw.length() > options.batch_bytes {
-            return Err(Refused::Full);
-        }
-        if position >= POSITION_LIMIT {
-            return Err(Refused::PositionsExhausted);
-        }
-        lane.next = position + 1;
-        lane.last_enqueued = enqueued;
-        if lane.batch != number {
-            lane.batch = number;
-            lane.share = self.summary.shares.len();
-        }
-        self.summary.add_at(lane.share, &raw);
-        let fresh = self.is_empty();
-        raw.encode(&mut self.bytes);
-        self.count += 1;
-        self.register(watermark, ticket);
-        Ok((Appended { position, enqueued }, fresh))
-    }
-
-    /// Takes a record of the log's own.
-    fn append_control(
-        &mut self,
-        options: &Options,
-        record: (RecordKind, PartitionKey, u64),
-        watermark: &Arc<Watermark>,
-        ticket: u64,
-    ) -> Result<(), Refused> {
-        self.check()?;
-        let (kind, key, position) = record;
-        // The state keeps the latest time itself; a record of the log's own moves no clock.
-        let raw = RawRecord {
-            kind,
-            key,
-            position,
-            enqueued: 0,
-            received: 0,
-            targets: &[],
-            payload: &[],
-        };
-        let most = options.batch_bytes + usize::try_from(control_room(options) / 2).unwrap_or_default();
-        if self.bytes.len() + raw.length() > most {
-            return Err(Refused::Full);
-        }
-        raw.encode(&mut self.bytes);
-        self.summary.controls.push(record);
-        self.count += 1;
-        if kind == RecordKind::HubDeleted {
-            self.deleted.insert(key.hub);
-            self.partitions.retain(|other, _| other.hub != key.hub);
-        }
-        self.register(watermark, ticket);
-        Ok(())
-    }
-
-    fn register(&mut self, watermark: &Arc<Watermark>, ticket: u64) {
-        let registered = watermark
-            .slot(self.number)
-            .and_then(|slot| self.waiters.get_mut(slot));
-        if let Some((_, highest)) = registered {
-            *highest = ticket;
-            return;
-        }
-        watermark.take_slot(self.number, self.waiters.len());
-        self.waiters.push((Arc::clone(watermark), ticket));
-    }
-
-    fn check(&self) -> Result<(), Refused> {
-        if self.stop {
-            return Err(Refused::Closed);
-        }
-        if self.mode == Mode::Poisoned {
-            return Err(Refused::Poisoned);
-        }
-        Ok(())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.count == 0 && self.waiters.is_empty() && !self.rotate
-    }
-
-    fn take(&mut self, mut spare: Vec<u8>) -> Taken {
-        spare.clear();
-        spare.resize(BATCH_HEADER, 0);
-        self.number += 1;
-        Taken {
-            bytes: mem::replace(&mut self.bytes, spare),
-            count: mem::take(&mut self.count),
-            summary: mem::take(&mut self.summary),
-            waiters: mem::take(&mut self.waiters),
-            rotate: mem::take(&mut self.rotate),
-        }
-    }
-
-    pub(super) fn is_poisoned(&self) -> bool {
-        self.mode == Mode::Poisoned
-    }
-
-    pub(super) fn stop(&mut self) {
-        self.stop = true;
-    }
-
-    /// Lets events in again after space was found.
-    pub(super) fn space_found(&mut self) {
-        if self.mode == Mode::DiskFull {
-            self.mode = Mode::Running;
-        }
-    }
-}
 
 impl Shared {
     /// Appends records of the log's own and blocks until they are durable.
@@ -288,7 +64,7 @@ impl Shared {
         {
             let mut open = self.open();
             open.check().map_err(refused)?;
-            open.rotate |= rotate;
+            open.ask_rotation(rotate);
             open.register(&watermark, 1);
         }
         self.work.notify_one();
@@ -325,7 +101,7 @@ fn run(shared: &Shared) {
     loop {
         let taken = {
             let mut open = shared.open();
-            while open.is_empty() && !open.stop {
+            while open.is_empty() && !open.is_stopped() {
                 open = shared.work.wait(open).unwrap_or_else(PoisonError::into_inner);
             }
             if open.is_empty() {
@@ -376,8 +152,7 @@ fn run(shared: &Shared) {
 /// gets a record in behind one that was lost.
 fn fail_all(shared: &Shared, waiters: Vec<(Arc<Watermark>, u64)>, mode: Mode, reason: Refused) {
     let mut open = shared.open();
-    open.mode = mode;
-    let behind = open.take(Vec::new());
+    let behind = open.give_up(mode);
     for (watermark, _) in waiters.into_iter().chain(behind.waiters) {
         watermark.fail(reason);
     }
@@ -533,12 +308,6 @@ pub(super) fn segment_length(options: &Options, state: &State, needed: u64) -> u
     options
         .segment_bytes
         .max(snapshot + needed + 2 * control_room(options) + 4096)
-}
-
-/// Room that a batch and a segment keep for the log's own records, so that retention goes on when a segment
-/// is full and the disk has no room for another.
-fn control_room(options: &Options) -> u64 {
-    (options.segment_bytes / 16).min(64 << 10)
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -18,6 +18,7 @@
 //! writer thread takes `open` and `view` one after the other, never both.
 
 mod backup;
+mod batch;
 mod commit;
 mod disk;
 mod error;
@@ -40,7 +41,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 pub use backup::restore;
-use commit::OpenBatch;
+use batch::OpenBatch;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::{Damage, Error, INSPECT_COMMAND, REPAIR_COMMAND, Refused};
 use index::{Gathered, State};

@@ -1,6 +1,7 @@
 //! The log on a disk that misbehaves, and on a real one.
 
 mod damage;
+mod model;
 mod power;
 mod retention;
 
