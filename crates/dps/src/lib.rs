@@ -11,6 +11,7 @@ mod bulk;
 mod draft;
 mod enrollments;
 mod error;
+mod explain;
 #[cfg(test)]
 mod fixtures;
 mod groups;
@@ -25,6 +26,7 @@ pub use bulk::{Bulk, BulkFailure, MAX_BULK_ITEMS};
 pub use draft::{MAX_DESIRED_BYTES, MAX_INFORMATION_BYTES, MAX_TAGS_BYTES};
 pub use enrollments::{Enrollments, MAX_PAGE};
 pub use error::Error;
+pub use explain::Explainer;
 pub use groups::Groups;
 pub use ports::{
     Assigned, GroupDraft, IndividualDraft, LinkedDevice, LinkedHub, LinkedHubError, LinkedTwin, NewOperation,

@@ -28,6 +28,8 @@ use crate::error::Error;
 use crate::ports::Store;
 
 pub(crate) use cache::Cache;
+#[cfg(test)]
+pub(crate) use sas::derive;
 pub(crate) use trace::{Note, Trace};
 
 /// The enrollment that a device came by.

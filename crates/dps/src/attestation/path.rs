@@ -320,6 +320,9 @@ pub(super) fn targets<'a>(
 
 /// The code for a leaf that has no verified path.
 pub(super) fn refusal(shown: &[Path], reason: Option<&Reason>, trust: &OwnerTrust) -> ReasonCode {
+    if is_own_root(shown, reason) {
+        return ReasonCode::NoEnrollment;
+    }
     let code = reason.map(reason_code);
     match code {
         Some(code @ (ReasonCode::Expired | ReasonCode::NotYetValid | ReasonCode::TooManyCandidates)) => code,
@@ -342,4 +345,10 @@ pub(super) fn refusal(shown: &[Path], reason: Option<&Reason>, trust: &OwnerTrus
             }
         }
     }
+}
+
+/// Says whether a self-signed leaf came, which no group can admit: it lacks an enrollment of its own.
+fn is_own_root(shown: &[Path], reason: Option<&Reason>) -> bool {
+    matches!(reason, Some(Reason::RootNotConfigured { .. }))
+        && shown.iter().all(|path| path.issuers().is_empty())
 }
