@@ -4,6 +4,9 @@
 //! is finished by the [`Sweeper`], with the same ids, so that nothing happens twice. An answer goes out only when all of
 //! it is durable.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
