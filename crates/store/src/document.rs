@@ -52,23 +52,35 @@ struct Read<'a> {
 
 /// Writes a document.
 pub(crate) fn encode<T: Stored>(value: &T, sealer: &Sealer) -> Result<String, Fault> {
-    let row = value.to_row(sealer)?;
-    serde_json::to_string(&Written { v: VERSION, d: &row })
-        .map_err(|error| Fault::unavailable(format!("a document could not be written: {error}")))
+    write(&value.to_row(sealer)?)
 }
 
 /// Reads a document.
 pub(crate) fn decode<T: Stored>(text: &str, sealer: &Sealer) -> Result<T, Fault> {
-    let read: Read<'_> = checked(T::TABLE, T::COLUMN, serde_json::from_str(text))?;
+    T::from_row(read(T::TABLE, T::COLUMN, text)?, sealer)
+}
+
+/// Writes a row struct as a document.
+pub(crate) fn write<R: Serialize>(row: &R) -> Result<String, Fault> {
+    serde_json::to_string(&Written { v: VERSION, d: row })
+        .map_err(|error| Fault::unavailable(format!("a document could not be written: {error}")))
+}
+
+/// Reads a row struct out of a document.
+pub(crate) fn read<R: DeserializeOwned>(
+    table: &'static str,
+    column: &'static str,
+    text: &str,
+) -> Result<R, Fault> {
+    let read: Read<'_> = checked(table, column, serde_json::from_str(text))?;
     if read.v != VERSION {
         return Err(Fault::damaged(
-            T::TABLE,
-            T::COLUMN,
+            table,
+            column,
             &format!("it has form {}, this release knows form {VERSION}", read.v),
         ));
     }
-    let row = checked(T::TABLE, T::COLUMN, serde_json::from_str(read.d.get()))?;
-    T::from_row(row, sealer)
+    checked(table, column, serde_json::from_str(read.d.get()))
 }
 
 /// JSON that came from outside, inside a document: as it was written, to the letter.

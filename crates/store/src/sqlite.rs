@@ -22,6 +22,7 @@ mod policy;
 mod provisioning;
 mod readers;
 mod reap;
+mod refusal;
 mod registration;
 mod request;
 mod resource_group;
@@ -40,6 +41,7 @@ use muster_model::{Clock, Random};
 
 pub use copy::{begin_new_incarnation, check};
 pub use open::OpenError;
+pub use refusal::{RefusalBounds, RefusalFile};
 
 use crate::fault::Fault;
 use crate::seal::{MasterKeys, Sealer};
