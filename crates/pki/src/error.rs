@@ -97,6 +97,9 @@ pub enum KeyError {
     /// The pass phrase does not open the key.
     #[error("the pass phrase does not open the private key")]
     PassPhraseWrong,
+    /// The file asks for more work to open the key than a file may.
+    #[error("opening the private key would take too long: the file asks for too many iterations")]
+    TooCostly,
     /// The key is encrypted in a way that is not read.
     #[error("the private key's encryption ({algorithm}) is not read; convert it: {convert}")]
     UnsupportedEncryption {

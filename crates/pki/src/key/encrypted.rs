@@ -9,7 +9,7 @@ use aws_lc_rs::cipher::{
 use aws_lc_rs::iv::FixedLength;
 use data_encoding::HEXUPPER_PERMISSIVE;
 use md5::{Digest as _, Md5};
-use pkcs8::pkcs5::pbes2;
+use pkcs8::pkcs5::{EncryptionScheme, pbes2};
 use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use rand::Rng;
 use zeroize::Zeroizing;
@@ -18,6 +18,13 @@ use crate::error::KeyError;
 
 /// Iterations of PBKDF2, as OpenSSL 3 writes them. Source: openssl-pkcs8(1), option `-iter`, read 2026-11-25.
 const ITERATIONS: u32 = 2_048;
+
+/// Most iterations of PBKDF2 that a key file may ask for: about half a second.
+const MAX_ITERATIONS: u32 = 1_000_000;
+
+/// Most memory that a key file may ask scrypt for, in bytes, and most passes over it.
+const MAX_SCRYPT_BYTES: u64 = 128 * 1024 * 1024;
+const MAX_SCRYPT_PASSES: u16 = 16;
 
 /// The command that rewrites a key in a form that is read here.
 const CONVERT: &str = "openssl pkcs8 -topk8 -v2 aes-256-cbc -in old.key -out new.key";
@@ -39,6 +46,9 @@ pub(super) fn open(der: &[u8], pass_phrase: &str) -> Result<Zeroizing<Vec<u8>>, 
             KeyError::Unreadable
         });
     };
+    if !is_affordable(&info.encryption_algorithm) {
+        return Err(KeyError::TooCostly);
+    }
     match info.decrypt(pass_phrase) {
         Ok(document) => Ok(document.to_bytes()),
         // What is decrypted with a wrong pass phrase is bad padding, or rarely, something that is no key.
@@ -49,6 +59,24 @@ pub(super) fn open(der: &[u8], pass_phrase: &str) -> Result<Zeroizing<Vec<u8>>, 
             })
         }
         Err(_) => Err(KeyError::PassPhraseWrong),
+    }
+}
+
+/// Says whether deriving the key costs no more than a file from outside may cost.
+fn is_affordable(scheme: &EncryptionScheme) -> bool {
+    let EncryptionScheme::Pbes2(parameters) = scheme else {
+        return true;
+    };
+    match &parameters.kdf {
+        pbes2::Kdf::Pbkdf2(pbkdf2) => pbkdf2.iteration_count <= MAX_ITERATIONS,
+        pbes2::Kdf::Scrypt(scrypt) => {
+            let bytes = scrypt
+                .cost_parameter
+                .saturating_mul(u64::from(scrypt.block_size))
+                .saturating_mul(128);
+            bytes <= MAX_SCRYPT_BYTES && scrypt.parallelization <= MAX_SCRYPT_PASSES
+        }
+        _ => false,
     }
 }
 

@@ -119,6 +119,27 @@ fn tells_wrong_and_missing_pass_phrases_from_what_it_does_not_read() {
 }
 
 #[test]
+fn refuses_a_key_file_that_asks_for_endless_work() {
+    let bench = Bench::new();
+    bench.openssl("genpkey -out k.pem -algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+    bench.openssl(
+        "pkcs8 -topk8 -in k.pem -passout pass:1234 -v2 aes-256-cbc -iter 65537 -outform DER -out k.der",
+    );
+    let mut der = bench.read("k.der");
+    let asked = [0x02, 0x03, 0x01, 0x00, 0x01];
+    let place = der
+        .windows(asked.len())
+        .position(|window| window == asked)
+        .unwrap();
+    assert!(PrivateKey::from_text(&der, Some("1234")).is_ok());
+    der[place + 2] = 0x7f;
+    assert_eq!(
+        PrivateKey::from_text(&der, Some("1234")).unwrap_err(),
+        KeyError::TooCostly
+    );
+}
+
+#[test]
 fn refuses_keys_that_do_not_sign_certificates_here() {
     let bench = Bench::new();
     for make in [

@@ -14,5 +14,7 @@ mod model;
 mod oracles;
 mod possession;
 mod reading;
+mod robustness;
+mod signatures;
 mod support;
 mod walking;

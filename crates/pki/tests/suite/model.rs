@@ -14,7 +14,7 @@ use rcgen::{BasicConstraints, IsCa, KeyPair, KeyUsagePurpose};
 
 use crate::support::{Entity, NOW, Spec, chain, new_key, paths};
 
-const NAMES: [&str; 4] = ["A", "B", "C", "D"];
+const NAMES: [&str; 3] = ["A", "B", "C"];
 
 static KEYS: LazyLock<Vec<Arc<KeyPair>>> = LazyLock::new(|| (0..6).map(|_| new_key()).collect());
 
@@ -49,13 +49,13 @@ struct Made {
 
 fn made() -> impl Strategy<Value = Made> {
     let kind = prop_oneof![
-        6 => Just(Kind::Ca),
-        2 => (0_u8..3).prop_map(Kind::CaWithLimit),
+        10 => Just(Kind::Ca),
+        3 => (0_u8..3).prop_map(Kind::CaWithLimit),
         1 => Just(Kind::NotCa),
         1 => Just(Kind::Silent),
     ];
-    let usage = prop_oneof![4 => Just(None), 4 => Just(Some(true)), 1 => Just(Some(false))];
-    let dates = prop_oneof![8 => Just(Dates::Good), 1 => Just(Dates::Expired), 1 => Just(Dates::Future)];
+    let usage = prop_oneof![5 => Just(None), 5 => Just(Some(true)), 1 => Just(Some(false))];
+    let dates = prop_oneof![14 => Just(Dates::Good), 1 => Just(Dates::Expired), 1 => Just(Dates::Future)];
     let (names, keys) = (NAMES.len(), KEYS.len());
     (
         0..names,
@@ -65,8 +65,8 @@ fn made() -> impl Strategy<Value = Made> {
         kind,
         usage,
         dates,
-        any::<bool>(),
-        any::<bool>(),
+        prop::bool::weighted(0.7),
+        prop::bool::weighted(0.4),
     )
         .prop_map(
             |(name, key, issuer_name, signing_key, kind, usage, dates, presented, configured)| Made {
@@ -85,7 +85,7 @@ fn made() -> impl Strategy<Value = Made> {
 
 /// A hierarchy: keys follow names most of the time, so that signatures fit often enough to matter.
 fn hierarchy() -> impl Strategy<Value = Vec<Made>> {
-    prop::collection::vec((made(), 0..10_u8, 0..10_u8), 2..9).prop_map(|all| {
+    prop::collection::vec((made(), 0..10_u8, 0..10_u8), 3..10).prop_map(|all| {
         all.into_iter()
             .map(|(mut one, own, signer)| {
                 if own < 8 {
@@ -162,13 +162,32 @@ fn climb(all: &[Made], path: &mut Vec<usize>, found: &mut BTreeSet<Vec<usize>>) 
     }
 }
 
+#[test]
+fn the_hierarchies_are_worth_walking() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let mut longest = Vec::new();
+    for _ in 0..512 {
+        let mut all = hierarchy().new_tree(&mut runner).expect("a hierarchy").current();
+        (all[0].presented, all[0].configured) = (true, false);
+        longest.push(by_the_rules(&all).iter().map(Vec::len).max().unwrap_or(0));
+    }
+    let at_least = |length| longest.iter().filter(|&&one| one >= length).count();
+    assert!(
+        at_least(2) > 150 && at_least(3) > 60 && at_least(4) > 15,
+        "{:?}",
+        [2, 3, 4, 5].map(at_least)
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn finds_exactly_the_paths_of_the_rules(
         mut all in hierarchy(),
-        order in prop::collection::vec(any::<u32>(), 9),
+        order in prop::collection::vec(any::<u32>(), 10),
     ) {
         all[0].presented = true;
         all[0].configured = false;
