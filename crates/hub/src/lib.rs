@@ -32,3 +32,6 @@ pub use identities::{
 pub use permit::{DeviceBasis, DevicePermit};
 pub use ports::{DeviceDraft, DeviceSelector, EnsuredDevice, ProvisionedDevice, Store};
 pub use telemetry::{SECURITY_INTERFACE, Telemetry};
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,7 @@ impl Estate {
         match outcome {
             Ok(done) => {
                 self.written().await?;
+                tracing::info!(kind = what, name = %name, "the control plane was changed");
                 Ok(done)
             }
             Err(error) => {

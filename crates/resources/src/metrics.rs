@@ -23,6 +23,6 @@ pub(crate) fn refused(reason: ReasonCode, protocol: Protocol) {
     counter!(REFUSALS, "reason" => reason.as_str(), "protocol" => protocol.as_str()).increment(1);
 }
 
-pub(crate) fn unexplained() {
-    counter!(UNEXPLAINED).increment(1);
+pub(crate) fn unexplained(count: u64) {
+    counter!(UNEXPLAINED).increment(count);
 }

@@ -267,8 +267,12 @@ impl Store for MemoryStore {
                 .values()
                 .filter_map(|(_, one)| one.as_ref().filter(|one| one.group == *name).map(|one| one.key))
                 .collect();
-            hubs.into_iter().for_each(|key| state.drop_hub(key));
-            services.into_iter().for_each(|key| state.drop_service(key));
+            for key in hubs {
+                state.drop_hub(key);
+            }
+            for key in services {
+                state.drop_service(key);
+            }
             Ok(Answer::Nothing)
         })
         .map(|_| ())

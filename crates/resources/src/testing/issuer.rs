@@ -31,6 +31,7 @@ impl TestCa {
     }
 
     /// Makes a CA below this one.
+    #[must_use]
     pub fn below(&self, name: &str) -> Self {
         let key = leaf_key();
         let certificate = self
