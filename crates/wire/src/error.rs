@@ -72,6 +72,9 @@ pub enum Error {
     /// A member has a type that the call does not take.
     #[error("{0} has a type that this call does not take")]
     Type(String),
+    /// A member asks for something that this server does not offer.
+    #[error("{0} is not offered by this server")]
+    Unsupported(String),
 }
 
 impl Error {
@@ -108,6 +111,7 @@ impl Error {
                 Self::TooLarge { .. } => ErrorCode::MessageTooLarge,
                 Self::TooMany { .. } => ErrorCode::TooManyDevices,
                 Self::Twice(_) => ErrorCode::DeviceDefinedMultipleTimes,
+                Self::Unsupported(_) => ErrorCode::FeatureNotSupported,
                 Self::Field { .. } | Self::RegistrationId(_) => ErrorCode::ArgumentInvalid,
             },
         }

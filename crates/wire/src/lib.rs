@@ -10,10 +10,12 @@ mod secret;
 
 pub mod api_version;
 pub mod attestation;
+pub mod device;
 pub mod enrollment;
 pub mod etag;
 pub mod fault;
 pub mod host;
+pub mod message;
 pub mod page;
 pub mod registration;
 pub mod sas;

@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::{etag, sas, time};
 
 /// Seconds that an answer with `assigning` asks a device to wait. Devices must read an integer from 1 to 300.
-pub const RETRY_AFTER: u32 = 1;
+pub const RETRY_AFTER: u32 = 3;
 
 /// The body of a registration request and of a status lookup.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
