@@ -7,6 +7,7 @@
 
 mod document;
 mod fault;
+pub mod memory;
 pub mod metrics;
 mod seal;
 mod sqlite;
