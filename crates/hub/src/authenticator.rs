@@ -1,12 +1,12 @@
 //! Who a device is: the only place that makes a [`DevicePermit`].
 //!
-//! The TLS handshake proved that the caller holds the private key of the chain's leaf; whether that makes it the device it
-//! names is decided here, at every request, by the registry and the CA certificates as they stand now. Only the search
-//! for a path is remembered between requests, for it costs signatures and depends on nothing but the chain and the hub's
-//! CA certificates.
+//! The TLS handshake proved that the caller holds the private key of the chain's leaf; whether that makes it the
+//! device it names is decided here, at every request, by the registry and the CA certificates as they stand now. Only
+//! the search for a path is remembered between requests, for it costs signatures and depends on nothing but the chain
+//! and the hub's CA certificates.
 //!
-//! A token that came decides alone; the certificate counts only without one. The credential is judged before the status,
-//! so that a stranger does not learn whether a device is disabled.
+//! A token that came decides alone; the certificate counts only without one. The credential is judged before the
+//! status, so that a stranger does not learn whether a device is disabled.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -237,8 +237,8 @@ pub(crate) fn judge_thumbprint(
     }
 }
 
-/// Judges the leaf of a device of type `certificateAuthority` by itself: its common name is the device id, case included,
-/// and it is not a CA.
+/// Judges the leaf of a device of type `certificateAuthority` by itself: its common name is the device id, case
+/// included, and it is not a CA.
 pub(crate) fn judge_leaf(id: &DeviceId, leaf: &Certificate) -> Result<(), ReasonCode> {
     match leaf.common_name() {
         None => Err(ReasonCode::CommonNameMissing),

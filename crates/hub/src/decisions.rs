@@ -1,9 +1,9 @@
 //! Paths that were found, remembered between requests.
 //!
-//! A path depends on the chain and on the hub's CA certificates alone, and holds while all of its certificates are valid.
-//! So it is remembered under the digest of the whole chain and the trust version that last changed those certificates: a
-//! change of them makes every older entry unreachable. Only found paths are kept, so that strangers can't fill the memory
-//! with chains that lead nowhere.
+//! A path depends on the chain and on the hub's CA certificates alone, and holds while all of its certificates are
+//! valid. So it is remembered under the digest of the whole chain and the trust version that last changed those
+//! certificates: a change of them makes every older entry unreachable. Only found paths are kept, so that strangers
+//! can't fill the memory with chains that lead nowhere.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,8 +27,8 @@ pub(crate) struct PathDecision {
     pub(crate) valid_until: Time,
 }
 
-/// Two generations of equal size: when the younger is full it becomes the older, and what the older held and nobody asked
-/// for is forgotten.
+/// Two generations of equal size: when the younger is full it becomes the older, and what the older held and nobody
+/// asked for is forgotten.
 pub(crate) struct Decisions {
     half: usize,
     generations: Mutex<Generations>,

@@ -40,8 +40,8 @@ impl Events {
     /// Opens a reader at `from`, for one partition or for all of them.
     ///
     /// # Errors
-    /// [`Error::Refused`] without `ServiceConnect`, [`Error::ConsumerGroupMissing`], [`Error::Argument`] when there is no
-    /// such partition, [`Error::Log`].
+    /// [`Error::Refused`] without `ServiceConnect`, [`Error::ConsumerGroupMissing`], [`Error::Argument`] when there
+    /// is no such partition, [`Error::Log`].
     pub async fn open(
         &self,
         permit: &HubPermit,

@@ -1,23 +1,25 @@
-//! Explanations of what this domain refuses: the rules of [`crate::authenticator`] run again with a listener, beside the
-//! path, on the facts that were kept.
+//! Explanations of what this domain refuses: the rules of [`crate::authenticator`] run again with a listener, beside
+//! the path, on the facts that were kept.
 //!
 //! Rules are judged at the time of the refusal against the registry and the certificates as they stand now; when the
 //! device would be admitted meanwhile, the explanation says so. A token's signature is not kept, so it is not computed
 //! again.
 
-use std::ops::ControlFlow;
+mod remedies;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use muster_model::estate::Hub;
 use muster_model::identity::{Authentication, AuthenticationKind, DeviceIdentity, DeviceStatus};
 use muster_model::refusal::{Explanation, Refusal};
-use muster_model::{CertificateOwner, DeviceId, HubName, ReasonCode, Wall};
-use muster_pki::verify::{Budget, Recorder, Silent, Walked, walk};
+use muster_model::{CertificateOwner, DeviceId, HubName, ReasonCode};
+use muster_pki::verify::{Recorder, Silent};
 use muster_pki::{Certificate, Chain};
 use muster_resources::explain::claimed;
 use muster_resources::{Command, Directory, Explain, OwnerTrust, presented_steps, walk_steps};
 
+use self::remedies::{CAUTION, by_thumbprint};
 use crate::authenticator::{find_path, judge_leaf, judge_thumbprint};
 use crate::ports::Store;
 
@@ -327,7 +329,8 @@ impl Subject<'_> {
                 self.id
             ),
             ReasonCode::CommonNameDiffersInCase => format!(
-                "The certificate's common name {common_name} differs from the device id {} in case, and on a hub case matters.",
+                "The certificate's common name {common_name} differs from the device id {} in case, and on a hub \
+                 case matters.",
                 self.id
             ),
             ReasonCode::LeafIsCa => format!(
@@ -357,55 +360,6 @@ impl Subject<'_> {
         self.chain_remedies(refusal.at, chain, trust, findings);
     }
 
-    fn chain_remedies(&self, at: Wall, chain: &Chain, trust: &OwnerTrust, findings: &mut Findings) {
-        let leaf = chain.leaf();
-        match findings.reason {
-            ReasonCode::ThumbprintDiffers => {
-                findings.steps.push(CAUTION.to_owned());
-                findings.remedies.push(
-                    self.command("update")
-                        .flag("--primary-thumbprint", &leaf.sha256().to_string())
-                        .into(),
-                );
-            }
-            ReasonCode::CommonNameDiffersInCase => {
-                if let Some(name) = leaf.common_name().and_then(|name| DeviceId::parse(name).ok()) {
-                    findings.steps.push(format!(
-                        "The device has to call itself {name} too, as its certificate does."
-                    ));
-                    findings.remedies.push(
-                        self.command_for("create", &name)
-                            .flag("--auth-method", "x509_ca")
-                            .into(),
-                    );
-                }
-            }
-            ReasonCode::AnchorNotVerified => findings.remedies.extend(self.verify_anchor(at, chain, trust)),
-            // Whatever is wrong with the chain, the device can be known by this one certificate alone.
-            ReasonCode::AnchorUnknown
-            | ReasonCode::ChainIncomplete
-            | ReasonCode::ChainTooLong
-            | ReasonCode::CommonNameDiffers
-            | ReasonCode::CommonNameMissing
-            | ReasonCode::IssuerExpired
-            | ReasonCode::IssuerKeyUsage
-            | ReasonCode::IssuerNotYetValid
-            | ReasonCode::LeafIsCa
-            | ReasonCode::PathLength
-            | ReasonCode::UnsupportedAlgorithm
-            | ReasonCode::WeakAlgorithm => self.know_by_thumbprint(leaf, findings),
-            // A chain that looks forged gets no command that would admit it; the rest needs another certificate.
-            _ => {}
-        }
-    }
-
-    fn know_by_thumbprint(&self, leaf: &Certificate, findings: &mut Findings) {
-        findings.steps.push(CAUTION.to_owned());
-        findings
-            .remedies
-            .push(by_thumbprint(self.command("update"), leaf).into());
-    }
-
     /// Says what the hub trusts, so that a reader sees what could have been reached.
     fn anchors(&self, trust: &OwnerTrust) -> Vec<String> {
         let count = trust.len();
@@ -425,72 +379,10 @@ impl Subject<'_> {
         }));
         steps
     }
-
-    /// Commands that verify the nearest certificate that the chain reaches: by decree, or by proof.
-    fn verify_anchor(&self, at: Wall, chain: &Chain, trust: &OwnerTrust) -> Vec<String> {
-        let mut nearest = None;
-        let _: Walked<()> = walk(
-            chain,
-            trust.anchors(),
-            at.to_pki(),
-            Budget::default(),
-            &mut Silent,
-            |path| match trust.uploaded(&path.top().certificate.sha256()).next() {
-                Some(one) if !path.issuers().is_empty() => {
-                    nearest = Some(one.name.clone());
-                    ControlFlow::Break(())
-                }
-                _ => ControlFlow::Continue(()),
-            },
-        );
-        nearest.map_or_else(Vec::new, |name| {
-            let command = |verb: &str| {
-                Command::new(&format!("muster iot hub certificate {verb}"))
-                    .flag("--hub-name", self.hub.name.as_str())
-                    .flag("--name", name.as_str())
-                    .flag("--etag", "*")
-            };
-            vec![
-                command("update")
-                    .flag("--path", &format!("{name}.pem"))
-                    .flag("--verified", "true")
-                    .into(),
-                command("generate-verification-code").into(),
-            ]
-        })
-    }
-
-    fn has(&self, kind: AuthenticationKind) -> bool {
-        self.identity
-            .is_some_and(|identity| identity.authentication.kind() == kind)
-    }
-
-    fn connection_string(&self) -> String {
-        self.command("connection-string show").into()
-    }
-
-    fn command(&self, verb: &str) -> Command {
-        self.command_for(verb, self.id)
-    }
-
-    fn command_for(&self, verb: &str, id: &DeviceId) -> Command {
-        Command::new(&format!("muster iot hub device-identity {verb}"))
-            .flag("--hub-name", self.hub.name.as_str())
-            .flag("--device-id", id.as_str())
-    }
 }
 
 /// CA certificates that an explanation lists at most.
 const SHOWN: usize = 20;
-
-/// Said wherever a command would take a certificate at its word.
-const CAUTION: &str = "Run the command only if the certificate that came is really the device's own.";
-
-fn by_thumbprint(command: Command, leaf: &Certificate) -> Command {
-    command
-        .flag("--auth-method", "x509_thumbprint")
-        .flag("--primary-thumbprint", &leaf.sha256().to_string())
-}
 
 fn path_sentence(reason: ReasonCode, leaf: &Certificate, hub: &Hub) -> String {
     let what = match reason {

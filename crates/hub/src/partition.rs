@@ -1,5 +1,5 @@
-//! Which partition a device's events go to. Clients compute it too and read only that partition, so the function is part
-//! of the wire: its source is the C SDK's event hub monitor, read 2026-11.
+//! Which partition a device's events go to. Clients compute it too and read only that partition, so the function is
+//! part of the wire: its source is the C SDK's event hub monitor, read 2026-11.
 
 use muster_model::{DeviceId, Partition, PartitionCount};
 

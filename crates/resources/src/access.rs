@@ -168,8 +168,8 @@ impl Access {
     }
 }
 
-/// Judges a token that names a policy: the policy, what the token was made for, its signature, its expiry, in this order,
-/// so that whoever cannot sign learns nothing about time.
+/// Judges a token that names a policy: the policy, what the token was made for, its signature, its expiry, in this
+/// order, so that whoever cannot sign learns nothing about time.
 ///
 /// # Errors
 /// The rule that failed.

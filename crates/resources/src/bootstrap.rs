@@ -1,8 +1,8 @@
 //! The first start: a resource group, a hub and a provisioning service that is linked to it, so that an empty
 //! configuration is a useful server.
 //!
-//! Made once: what the operator deletes later does not come back. The operator's token is stored last and marks the end;
-//! a start that was cut off goes on where it stopped.
+//! Made once: what the operator deletes later does not come back. The operator's token is stored last and marks the
+//! end; a start that was cut off goes on where it stopped.
 
 use muster_model::{DpsName, HubName, IfMatch, Json, Location, ResourceGroupName, Wall};
 

@@ -1,8 +1,8 @@
 //! CA certificates of hubs and provisioning services, and proof of possession.
 //!
 //! An uploaded certificate is not looked at beyond being one: tools upload leaf-like certificates too. Replacing,
-//! generating a code, verifying and deleting must name the version that the caller saw. Nothing here decides trust; that
-//! is done where a device is judged, from what [`crate::Directory`] shows.
+//! generating a code, verifying and deleting must name the version that the caller saw. Nothing here decides trust;
+//! that is done where a device is judged, from what [`crate::Directory`] shows.
 
 use std::sync::Arc;
 

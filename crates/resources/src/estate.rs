@@ -1,8 +1,8 @@
 //! The common ground of the verbs that change the control plane: write once, read back, tell the others.
 //!
 //! A write whose outcome is unknown is repeated once under the same request id; the store answers the repeat as it did
-//! the first time. After every write that went through, this node's directory is refreshed before the caller is answered,
-//! so that whoever wrote is judged by what he wrote, and the other nodes are woken.
+//! the first time. After every write that went through, this node's directory is refreshed before the caller is
+//! answered, so that whoever wrote is judged by what he wrote, and the other nodes are woken.
 
 use std::fmt::Display;
 use std::future::Future;

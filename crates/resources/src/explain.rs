@@ -1,5 +1,5 @@
-//! Explanations of what this domain refuses: callers of management and of service endpoints, names that lead nowhere, and
-//! handshakes that failed before anybody was named.
+//! Explanations of what this domain refuses: callers of management and of service endpoints, names that lead nowhere,
+//! and handshakes that failed before anybody was named.
 //!
 //! A token's signature is not in a refusal, so it can't be computed again; what the token claimed is compared with what
 //! is configured now.

@@ -21,7 +21,7 @@ pub mod ports;
 mod refusal_log;
 pub mod sas;
 mod services;
-#[cfg(any(test, feature = "test-helpers"))]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod trust;
 

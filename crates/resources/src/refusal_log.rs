@@ -1,8 +1,8 @@
 //! The way of a refusal from the hot path to its explained record.
 //!
-//! [`RefusalLog::report`] never waits: every refusal is counted, a sample of a flood is queued, and what does not fit is
-//! counted as unexplained. Explaining and keeping happen in [`RefusalLog::drain`], which the binary runs beside the
-//! path. Nothing here knows the rules themselves.
+//! [`RefusalLog::report`] never waits: every refusal is counted, a sample of a flood is queued, and what does not fit
+//! is counted as unexplained. Explaining and keeping happen in [`RefusalLog::drain`], which the binary runs beside
+//! the path. Nothing here knows the rules themselves.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,14 +77,14 @@ impl RefusalLog {
         }
     }
 
-    /// How many refusals since the start have no explained record, because too many came at once or the record could not
-    /// be kept.
+    /// How many refusals since the start have no explained record, because too many came at once or the record could
+    /// not be kept.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits for refusals, explains a batch of them and has it kept; answers how many it kept. The binary calls it again
-    /// and again. A batch that was taken is lost when the call is cancelled.
+    /// Waits for refusals, explains a batch of them and has it kept; answers how many it kept. The binary calls it
+    /// again and again. A batch that was taken is lost when the call is cancelled.
     ///
     /// # Errors
     /// [`StoreError`] when the records could not be kept; they are counted as dropped.

@@ -1,7 +1,7 @@
 //! Provisioning services: making, changing and deleting them, their policies and the hubs they are linked to.
 //!
-//! A link is made with a key of one of the hub's policies, as Azure wants it; only hubs of this server can be linked, and
-//! only with a key that is current. What is kept is which policy it was, not the key.
+//! A link is made with a key of one of the hub's policies, as Azure wants it; only hubs of this server can be linked,
+//! and only with a key that is current. What is kept is which policy it was, not the key.
 
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Which credentials make a device, and the reason of each that does not.
+
 use std::time::Duration;
 
 use muster_model::identity::DeviceStatus;

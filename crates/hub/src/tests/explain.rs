@@ -1,3 +1,5 @@
+//! Explanations are held against the refusal of the same attempt.
+
 use muster_model::identity::DeviceStatus;
 use muster_model::refusal::{Explanation, Protocol, Refusal, TokenClaims};
 use muster_model::{ReasonCode, SasToken, TrackingId};

@@ -1,3 +1,5 @@
+//! The registry's verbs: rights, versions, bulk calls, lost replies.
+
 use muster_model::identity::{Authentication, DeviceStatus, EnrollmentRef, Provenance};
 use muster_model::twin::InitialTwin;
 use muster_model::{ErrorCode, IfMatch, RegistrationId, RequestId, SymmetricKey};

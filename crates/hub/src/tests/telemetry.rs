@@ -1,3 +1,5 @@
+//! What is acknowledged is read back, in order and from its partition; what is not durable is not acknowledged.
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 

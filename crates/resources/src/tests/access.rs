@@ -1,3 +1,5 @@
+//! Who gets a permit, and the reason of each refusal.
+
 use std::time::Duration;
 
 use muster_model::{DpsRights, ErrorCode, HubRights, ReasonCode, SymmetricKey};

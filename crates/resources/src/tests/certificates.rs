@@ -1,3 +1,5 @@
+//! Uploading, replacing and proving CA certificates.
+
 use muster_model::{CaCertificate, CertificateOwner, ErrorCode, IfMatch};
 use muster_pki::Certificate;
 use muster_pki::issue::Profile;

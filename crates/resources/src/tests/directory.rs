@@ -1,3 +1,5 @@
+//! What the directory shows after writes of this node and of others.
+
 use std::sync::Arc;
 
 use muster_model::{CertificateOwner, IfMatch, Wall};

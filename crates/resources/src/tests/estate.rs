@@ -1,3 +1,5 @@
+//! The first start, hubs, provisioning services and their links.
+
 use muster_model::estate::Hub;
 use muster_model::{
     ConsumerGroupName, ErrorCode, HubRights, IfMatch, Json, Location, PartitionCount, PolicyName,

@@ -1,3 +1,5 @@
+//! The refusal log under flood, and the explanations of this crate.
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
