@@ -105,6 +105,10 @@ pub struct Assigned {
 }
 
 /// Keeps enrollments and registration states.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "an outcome is recorded in one write, with all that the state says"
+)]
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Reads an individual enrollment.

@@ -61,14 +61,13 @@ pub(crate) fn plan(
     // Under a new device id a second device is made, and the old one stays where it is.
     let same_device = device_id == before.device_id;
     let leaves = (moves && same_device).then(|| before.clone());
-    let (substatus, twin) = match (moves, policy.migrate_device_data) {
-        (_, false) => (Substatus::DeviceDataReset, LinkedTwin::Reset(initial)),
-        (false, true) => (
+    let (substatus, twin) = match (policy.migrate_device_data, moves) {
+        (true, false) => (
             Substatus::ReprovisionedToInitialAssignment,
             LinkedTwin::IfNew(initial),
         ),
         (true, true) if same_device => (Substatus::DeviceDataMigrated, LinkedTwin::Migrate(initial)),
-        (true, true) => (Substatus::DeviceDataReset, LinkedTwin::Reset(initial)),
+        (true, true) | (false, _) => (Substatus::DeviceDataReset, LinkedTwin::Reset(initial)),
     };
     Ok(Plan {
         hub,

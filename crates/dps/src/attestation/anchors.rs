@@ -40,14 +40,14 @@ impl<'t> Candidates<'t> {
         let mut groups = AnchorSet::new();
         let mut digests = Vec::new();
         let mut seen: HashSet<Sha256> = HashSet::new();
-        let mut asked: HashSet<Name> = HashSet::new();
+        let mut asked: HashSet<Box<[u8]>> = HashSet::new();
         let mut frontier: Vec<Certificate> = chain.certificates().cloned().collect();
         seen.extend(frontier.iter().map(Certificate::sha256));
         for _ in 0..MAX_ROUNDS {
             let subjects: Vec<Name> = frontier
                 .iter()
                 .map(Certificate::issuer)
-                .filter(|issuer| asked.insert((*issuer).clone()))
+                .filter(|issuer| asked.insert(issuer.der().into()))
                 .cloned()
                 .collect();
             let found = if subjects.is_empty() {

@@ -329,7 +329,7 @@ pub(super) fn refusal(shown: &[Path], reason: Option<&Reason>, trust: &OwnerTrus
         code => {
             let configured: Vec<_> = shown
                 .iter()
-                .flat_map(|path| path.issuers())
+                .flat_map(Path::issuers)
                 .filter(|step| step.origin.configured)
                 .collect();
             let uploaded = configured

@@ -125,15 +125,13 @@ impl Explainer {
         id: &RegistrationId,
         trace: &mut Trace,
     ) -> Result<(), Error> {
-        match self.store.individual(service.key, id).await? {
-            Some(individual) => trace.note(Note::Individual(Box::new(individual))),
-            None => {
-                trace.note(Note::NoIndividual);
-                let groups = self.store.symmetric_groups(service.key, SHOWN).await?;
-                for group in groups {
-                    trace.note(Note::Group(Box::new(group), 0));
-                }
-            }
+        if let Some(individual) = self.store.individual(service.key, id).await? {
+            trace.note(Note::Individual(Box::new(individual)));
+            return Ok(());
+        }
+        trace.note(Note::NoIndividual);
+        for group in self.store.symmetric_groups(service.key, SHOWN).await? {
+            trace.note(Note::Group(Box::new(group), 0));
         }
         Ok(())
     }

@@ -3,6 +3,9 @@
 //! Every verb takes a permit and asks it for the right. What is written is checked against the service's links and CA
 //! certificates as they stand; a link or certificate that goes later is noticed when a device registers.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use muster_model::access::DpsRights;
