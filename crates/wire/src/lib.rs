@@ -9,14 +9,18 @@ mod error;
 mod secret;
 
 pub mod api_version;
+pub mod arm;
 pub mod attestation;
+pub mod certificate_document;
 pub mod device;
 pub mod enrollment;
 pub mod etag;
+pub mod event;
 pub mod fault;
 pub mod host;
 pub mod message;
 pub mod page;
+pub mod refusal;
 pub mod registration;
 pub mod sas;
 pub mod time;
