@@ -66,6 +66,7 @@ pub fn walk<B>(
         spent: Spent::default(),
         known: Vec::new(),
         worst: None,
+        complete: false,
     };
     match search.run(&mut visit) {
         ControlFlow::Break(End::Decided(decision)) => Walked::Decided(decision),
@@ -75,7 +76,7 @@ pub fn walk<B>(
             });
             Walked::Undecided(Some(reason))
         }
-        ControlFlow::Continue(()) => Walked::Undecided(search.worst),
+        ControlFlow::Continue(()) => Walked::Undecided(search.most_telling()),
     }
 }
 
@@ -89,8 +90,10 @@ struct Search<'a> {
     spent: Spent,
     /// The issuers of each certificate that was already looked at; few, so they are searched one by one.
     known: Vec<Known>,
-    /// The most telling reason so far, and how it compares.
+    /// The most telling reason so far.
     worst: Option<Reason>,
+    /// Whether some path ended in a configured self-signed certificate.
+    complete: bool,
 }
 
 #[derive(Default)]
@@ -98,8 +101,11 @@ struct Spent {
     signatures: u32,
     candidates: u32,
     paths: u32,
-    /// Signature checks made only to tell a reason; they never decide.
-    extra: u32,
+    /// Signature checks that never decide: made to find the real issuer among refused ones, to see whether
+    /// a top is self-signed, and to tell a listener. Counted apart, so that a listener changes no reason.
+    for_reasons: u32,
+    for_roots: u32,
+    for_listener: u32,
 }
 
 struct Known {
@@ -275,30 +281,34 @@ impl Search<'_> {
                 .could_be_signed_by(candidate)
                 .map_err(|failure| rules::signature_reason(failure, certificate, candidate))
         });
-        let (signature, rejected) = match allowed {
-            Err(reason) if self.listening => (self.look_closer(certificate, candidate), Some(reason)),
-            Err(reason) => (SignatureSeen::NotChecked, Some(reason)),
-            Ok(()) => {
-                if self.spent.signatures == self.budget.signatures {
-                    return ControlFlow::Break(End::GaveUp(self.too_many()));
-                }
-                self.spent.signatures += 1;
-                match certificate.check_signed_by(candidate) {
-                    Ok(()) => (SignatureSeen::Right, None),
-                    Err(failure) => {
-                        let reason = rules::signature_reason(failure, certificate, candidate);
-                        (SignatureSeen::Wrong, Some(reason))
-                    }
+        let (checked, rejected) = if let Err(reason) = allowed {
+            (SignatureSeen::NotChecked, Some(reason))
+        } else {
+            if self.spent.signatures == self.budget.signatures {
+                return ControlFlow::Break(End::GaveUp(self.too_many()));
+            }
+            self.spent.signatures += 1;
+            match certificate.check_signed_by(candidate) {
+                Ok(()) => (SignatureSeen::Right, None),
+                Err(failure) => {
+                    let reason = rules::signature_reason(failure, certificate, candidate);
+                    (SignatureSeen::Wrong, Some(reason))
                 }
             }
         };
-        self.tell(|| Event::Candidate {
-            certificate: certificate.clone(),
-            issuer: candidate.clone(),
-            origin,
-            signature,
-            rejected: rejected.clone(),
-        });
+        if self.listening {
+            let signature = match checked {
+                SignatureSeen::NotChecked => self.look_for_listener(certificate, candidate),
+                seen => seen,
+            };
+            self.observer.note(Event::Candidate {
+                certificate: certificate.clone(),
+                issuer: candidate.clone(),
+                origin,
+                signature,
+                rejected: rejected.clone(),
+            });
+        }
         match rejected {
             None => ControlFlow::Continue(Some(Step {
                 certificate: candidate.clone(),
@@ -309,7 +319,7 @@ impl Search<'_> {
                     known.rejected.push(Rejected {
                         candidate: candidate.clone(),
                         reason,
-                        signature,
+                        signature: checked,
                     });
                 }
                 ControlFlow::Continue(None)

@@ -464,6 +464,36 @@ fn says_nothing_is_wrong_where_a_path_ends_in_a_configured_root() {
 }
 
 #[test]
+fn takes_a_self_signed_root_as_complete_though_its_cross_certificate_stands_below_it() {
+    let root = Spec::ca("R").self_signed();
+    let other = Spec::ca("S").self_signed();
+    let crossed = Spec::ca("R").with_key(&root.key).signed_by(&other);
+    let back = Spec::ca("S").with_key(&other.key).signed_by(&root);
+    let device = Spec::leaf("D").signed_by(&root);
+    let presented = chain(&[&device, &crossed, &back]);
+    let configured = anchors(&[&root]);
+    let mut found = names(&paths(&presented, &configured, NOW));
+    found.sort_by_key(String::len);
+    assert_eq!(found, ["D", "D R", "D R", "D R S", "D R R", "D R S R", "D R R S"]);
+    let all = |_: &Path| ControlFlow::<()>::Continue(());
+    let walked = walk(&presented, &configured, NOW, Budget::default(), &mut Silent, all);
+    assert_eq!(walked, Walked::Undecided(None));
+}
+
+#[test]
+fn tells_the_same_reason_with_and_without_a_listener_among_many_namesakes() {
+    let mut spec = Spec::leaf("D");
+    spec.authority_key_id = false;
+    let signer = Spec::ca("R").expired().self_signed();
+    let device = spec.signed_by(&signer);
+    let mut configured: Vec<Entity> = (0..40).map(|_| Spec::ca("R").expired().self_signed()).collect();
+    configured.push(signer);
+    // `verdict` walks with and without a listener and compares.
+    let code = reason(&[&device], &configured.iter().collect::<Vec<_>>());
+    assert_eq!(code, "issuer-expired");
+}
+
+#[test]
 fn gives_every_reason_a_code_of_its_own() {
     let name = Spec::ca("N").self_signed().certificate.subject().clone();
     let algorithm = muster_pki::SignatureAlgorithm::Ed25519;

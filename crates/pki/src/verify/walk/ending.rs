@@ -1,7 +1,8 @@
 //! Why a path cannot be continued: found out only where a walk fails, and only to be told.
 //!
-//! A candidate that was refused for its dates or flags may be a mere namesake. Whether it really made the signature is
-//! checked here, within a small number of checks of its own, so that the reason names what is really wrong.
+//! A candidate that was refused for its dates or flags may be a mere namesake. Whether it really made the
+//! signature is checked here, within a small number of checks of its own, so that the reason names what is
+//! really wrong.
 
 use super::{Known, Search};
 use crate::certificate::Certificate;
@@ -23,40 +24,47 @@ pub(super) enum DeadEnd {
     Because(Reason),
 }
 
-/// Signature checks that a walk may make only to tell its reason.
+/// Signature checks that a walk may make for each of its three side questions: which refused candidate really
+/// signed (asked by the reason, and apart from it by a listener), and which top is self-signed.
 const EXTRA_SIGNATURES: u32 = 16;
 
 impl Search<'_> {
-    /// Checks a signature that the decision does not need, so that the real issuer can be told from a
-    /// namesake.
-    pub(super) fn look_closer(
+    /// Tells a listener whether a candidate that was refused for another reason made the signature.
+    pub(super) fn look_for_listener(
         &mut self,
         certificate: &Certificate,
         candidate: &Certificate,
     ) -> SignatureSeen {
-        if self.spent.extra == EXTRA_SIGNATURES || certificate.could_be_signed_by(candidate).is_err() {
-            return SignatureSeen::NotChecked;
-        }
-        self.spent.extra += 1;
-        match certificate.check_signed_by(candidate) {
-            Ok(()) => SignatureSeen::Right,
-            Err(_) => SignatureSeen::Wrong,
-        }
+        look_closer(certificate, candidate, &mut self.spent.for_listener)
     }
 
     /// Notes that nothing stands above a path, and why: a limit of this path, or what is known of its top.
     pub(super) fn end(&mut self, path: &Path, place: usize, stopped_by: Option<Reason>) {
         let dead_end = match stopped_by {
+            // A self-signed certificate is complete, whoever else has its name and key further down.
+            Some(circle @ Reason::IssuerLoop { .. }) => match self.dead_end(path.top(), place) {
+                DeadEnd::Because(Reason::ChainIncomplete { .. }) => DeadEnd::Because(circle),
+                known => known,
+            },
             Some(reason) => DeadEnd::Because(reason),
             None => self.dead_end(path.top(), place),
         };
-        if let DeadEnd::Because(reason) = dead_end {
-            self.tell(|| Event::Ended {
-                path: path.clone(),
-                reason: reason.clone(),
-            });
-            self.remember(&reason);
+        match dead_end {
+            DeadEnd::Complete => self.complete = true,
+            DeadEnd::Because(reason) => {
+                self.tell(|| Event::Ended {
+                    path: path.clone(),
+                    reason: reason.clone(),
+                });
+                self.remember(&reason);
+            }
         }
+    }
+
+    /// Answers the reason to report. Certificates that issue each other are no fault beside a complete path.
+    pub(super) fn most_telling(self) -> Option<Reason> {
+        self.worst
+            .filter(|reason| !(self.complete && matches!(reason, Reason::IssuerLoop { .. })))
     }
 
     /// Finds out, once for each certificate, why it has no issuer. Only failing walks come here.
@@ -71,7 +79,7 @@ impl Search<'_> {
         let certificate = &top.certificate;
         let name = || certificate.subject().clone();
         let dead_end = if certificate.is_self_issued()
-            && self.look_closer(certificate, certificate) == SignatureSeen::Right
+            && look_closer(certificate, certificate, &mut self.spent.for_roots) == SignatureSeen::Right
         {
             if top.origin.configured {
                 DeadEnd::Complete
@@ -91,7 +99,9 @@ impl Search<'_> {
             } in rejected.unwrap_or_default()
             {
                 let signature = match signature {
-                    SignatureSeen::NotChecked => self.look_closer(certificate, &candidate),
+                    SignatureSeen::NotChecked => {
+                        look_closer(certificate, &candidate, &mut self.spent.for_reasons)
+                    }
                     seen => seen,
                 };
                 let reason = if signature == SignatureSeen::Wrong {
@@ -125,5 +135,17 @@ impl Search<'_> {
         {
             self.worst = Some(reason.clone());
         }
+    }
+}
+
+/// Checks a signature that the decision does not need, as long as there is something left to spend on it.
+fn look_closer(certificate: &Certificate, candidate: &Certificate, spent: &mut u32) -> SignatureSeen {
+    if *spent == EXTRA_SIGNATURES || certificate.could_be_signed_by(candidate).is_err() {
+        return SignatureSeen::NotChecked;
+    }
+    *spent += 1;
+    match certificate.check_signed_by(candidate) {
+        Ok(()) => SignatureSeen::Right,
+        Err(_) => SignatureSeen::Wrong,
     }
 }
