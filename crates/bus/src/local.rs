@@ -65,6 +65,11 @@ impl LocalEventLog {
         Wall::from_micros(self.log.latest())
     }
 
+    /// Commits what was submitted, then takes nothing more; reading goes on. Blocks until it is done.
+    pub fn close(&self) {
+        self.log.close();
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Log) -> Result<T, Error> + Send + 'static,

@@ -233,6 +233,10 @@ impl OpenBatch {
         self.stop
     }
 
+    pub(super) fn is_disk_full(&self) -> bool {
+        self.mode == Mode::DiskFull
+    }
+
     pub(super) fn is_poisoned(&self) -> bool {
         self.mode == Mode::Poisoned
     }

@@ -21,6 +21,8 @@ use crate::metrics;
 /// A buffer larger than this is given back after this many batches that needed little of one.
 const KEPT_BUFFER: usize = 256 * 1024;
 const SMALL_BATCHES: u32 = 64;
+/// A buffer larger than this is given back at once.
+const LARGE_BUFFER: usize = 4 << 20;
 
 impl Shared {
     /// Appends records of the log's own and blocks until they are durable.
@@ -141,7 +143,8 @@ fn run(shared: &Shared) {
         } else {
             0
         };
-        if small >= SMALL_BATCHES && bytes.capacity() > KEPT_BUFFER {
+        let spared = small >= SMALL_BATCHES && bytes.capacity() > KEPT_BUFFER;
+        if spared || bytes.capacity() > LARGE_BUFFER {
             bytes = Vec::new();
         }
         spare = bytes;
@@ -310,7 +313,8 @@ pub(super) fn segment_length(options: &Options, state: &State, needed: u64) -> u
         .max(snapshot + needed + 2 * control_room(options) + 4096)
 }
 
-fn is_full(error: &io::Error) -> bool {
+/// Tells whether the disk had no room.
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, FlockOperation};
 
 /// One directory of files.
 pub trait Disk: Send + Sync {
@@ -50,27 +50,37 @@ pub trait DiskFile: Send + Sync {
     fn truncate(&self, length: u64) -> io::Result<()>;
 }
 
-/// A directory of the operating system's file system.
+/// A directory of the operating system's file system, which one process has to itself.
 #[derive(Debug)]
 pub struct RealDisk {
     root: PathBuf,
+    directory: File,
 }
 
 impl RealDisk {
-    /// Opens a directory, making it, readable by its owner alone, if it is not there.
+    /// Opens a directory, making it, readable by its owner alone, if it is not there, and locks it until the
+    /// value is dropped: two writers would ruin a log.
     ///
     /// # Errors
     ///
-    /// Returns what the system answers.
+    /// Returns [`io::ErrorKind::ResourceBusy`] while another holds the directory, or what the system answers.
     pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
-        let root = root.into();
+        let disk = Self::unlocked(root.into())?;
+        match rustix::fs::flock(&disk.directory, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(io::ErrorKind::ResourceBusy.into()),
+            other => Ok(other.map(|()| disk)?),
+        }
+    }
+
+    fn unlocked(root: PathBuf) -> io::Result<Self> {
         if !root.is_dir() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
             if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
                 File::open(parent)?.sync_all()?;
             }
         }
-        Ok(Self { root })
+        let directory = File::open(&root)?;
+        Ok(Self { root, directory })
     }
 }
 
@@ -117,7 +127,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        File::open(&self.root)?.sync_all()
+        self.directory.sync_all()
     }
 
     fn free_space(&self) -> io::Result<u64> {
@@ -126,7 +136,7 @@ impl Disk for RealDisk {
     }
 
     fn directory(&self, path: &Path) -> io::Result<Arc<dyn Disk>> {
-        Ok(Arc::new(Self::open(path)?))
+        Ok(Arc::new(Self::unlocked(path.to_owned())?))
     }
 }
 

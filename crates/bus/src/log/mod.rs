@@ -104,12 +104,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// Segments of 64 MiB and one hour, batches of 4 MiB, 64 MiB left alone.
+    /// Segments of 64 MiB and one hour, batches of 16 MiB, 64 MiB left alone.
     pub const fn new(incarnation: Incarnation) -> Self {
         Self {
             incarnation,
             segment_bytes: 64 << 20,
-            batch_bytes: 4 << 20,
+            batch_bytes: 16 << 20,
             slice: 3_600_000_000,
             reserve_bytes: 64 << 20,
         }
@@ -125,10 +125,23 @@ pub struct Appended {
     pub enqueued: i64,
 }
 
+/// How a log stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Status {
+    /// Segment files.
+    pub segments: u64,
+    /// Bytes that they take.
+    pub bytes: u64,
+    /// A failed write or sync has ended writing; a restart is needed.
+    pub poisoned: bool,
+    /// Events are refused for want of room until a sweep finds some.
+    pub disk_full: bool,
+}
+
 /// The log of one data directory.
 pub struct Log {
     shared: Arc<Shared>,
-    writer: Option<JoinHandle<()>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What appenders, the writer thread and readers share.
@@ -205,7 +218,7 @@ impl Log {
         crate::metrics::poisoned(false);
         Ok(Self {
             shared,
-            writer: Some(writer),
+            writer: Mutex::new(Some(writer)),
         })
     }
 
@@ -256,20 +269,29 @@ impl Log {
         self.shared.view().state.latest
     }
 
-    /// Tells whether a failed write or sync has ended writing.
-    pub fn is_poisoned(&self) -> bool {
-        self.shared.open().is_poisoned()
+    /// Tells how the log stands.
+    pub fn status(&self) -> Status {
+        let (poisoned, disk_full) = {
+            let open = self.shared.open();
+            (open.is_poisoned(), open.is_disk_full())
+        };
+        let view = self.shared.view();
+        let sealed: u64 = view.segments.values().map(|sealed| sealed.size).sum();
+        Status {
+            segments: view.segments.len() as u64 + 1,
+            bytes: sealed + view.current.size,
+            poisoned,
+            disk_full,
+        }
     }
 
-    /// Commits what was appended, then ends the writer thread.
-    pub fn close(mut self) {
-        self.stop();
-    }
-
-    fn stop(&mut self) {
+    /// Commits what was appended, then ends the writer thread; reading goes on. Blocks until it is done. A
+    /// repeat does nothing.
+    pub fn close(&self) {
         self.shared.open().stop();
         self.shared.work.notify_one();
-        let ended = self.writer.take().map(JoinHandle::join);
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ended = writer.map(JoinHandle::join);
         if let Some(Err(_)) = ended {
             tracing::error!("the log's writer thread panicked");
         }
@@ -278,7 +300,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        self.stop();
+        self.close();
     }
 }
 

@@ -127,12 +127,16 @@ pub(super) fn open(disk: &dyn Disk, options: &Options) -> Result<(View, Recovery
         recovery.segments += 1;
         start_segment(disk, options, last + 1, &state)?
     } else {
-        let size = commit::segment_length(options, &state, 0).max(newest.end);
         let name = file_name(last);
-        newest
-            .file
-            .preallocate(size)
-            .map_err(Error::io("allocate", &name))?;
+        let wanted = commit::segment_length(options, &state, 0).max(newest.end);
+        let size = match newest.file.preallocate(wanted) {
+            Ok(()) => wanted,
+            // A full disk stops no start: readers are served, and events are refused when the room there is ends.
+            Err(error) if commit::is_full(&error) => {
+                newest.file.size().map_err(Error::io("measure", &name))?
+            }
+            Err(error) => return Err(Error::io("allocate", &name)(error)),
+        };
         newest.file.sync_data().map_err(Error::io("sync", &name))?;
         let first_enqueued = newest
             .table

@@ -313,6 +313,8 @@ fn a_real_directory_keeps_what_was_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("log");
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&root).unwrap());
+    let busy = RealDisk::open(&root).unwrap_err();
+    assert_eq!(busy.kind(), std::io::ErrorKind::ResourceBusy);
     let log = Log::create(Arc::clone(&disk), options(), NOW).unwrap();
     for number in 0..100_u64 {
         put(&log, key(1, 0), &number.to_le_bytes());
@@ -354,6 +356,18 @@ fn a_closed_log_commits_what_it_took() {
     }
     log.close();
     watermark.wait(20).unwrap();
+    let record = Record {
+        received: NOW,
+        targets: &[],
+        payload: b"x",
+    };
+    assert_eq!(
+        log.append(key(1, 0), &record, &watermark, 21),
+        Err(Refused::Closed)
+    );
+    assert!(matches!(log.delete_hub(1), Err(Error::Closed)));
+    assert_eq!(all(&log, key(1, 0)).len(), 20);
+    drop(log);
     let (log, _) = open(&disk);
     assert_eq!(all(&log, key(1, 0)).len(), 20);
 }
@@ -423,8 +437,9 @@ fn a_full_disk_refuses_events_and_a_sweep_lets_them_in_again() {
         }
     };
     assert_eq!(refused, Refused::DiskFull);
+    assert!(log.status().disk_full && log.status().bytes <= 5 * 8192);
     assert!(kept > 40, "{kept}");
-    assert!(!log.is_poisoned());
+    assert!(!log.status().poisoned);
     assert_eq!(all(&log, key(1, 0)).len(), kept);
     assert_eq!(put_at(&log, key(1, 0), b"x", NOW).unwrap_err(), Refused::DiskFull);
     let swept = log
@@ -458,7 +473,7 @@ fn a_failing_sync_or_write_ends_writing_and_nothing_of_it_was_shown() {
             put_at(&log, key(1, 0), b"unknown", NOW).unwrap_err(),
             Refused::Poisoned
         );
-        assert!(log.is_poisoned());
+        assert!(log.status().poisoned);
         let syncs = disk.syncs();
         assert_eq!(
             put_at(&log, key(1, 0), b"refused", NOW).unwrap_err(),
@@ -481,4 +496,22 @@ fn a_failing_sync_or_write_ends_writing_and_nothing_of_it_was_shown() {
         assert_eq!(payloads(&log, key(1, 0)), shown, "what a reader saw stays");
         assert!(put(&log, key(1, 0), b"next") > first);
     }
+}
+
+#[test]
+fn a_full_disk_stops_no_start() {
+    let disk = SimDisk::new(13);
+    let log = create(&disk);
+    put(&log, key(1, 0), b"kept");
+    log.backup(Path::new("copy")).unwrap();
+    drop(log);
+    // The copy of the current segment ends where its records end, and there is no room behind it.
+    let copy = disk.directory(Path::new("copy")).unwrap();
+    disk.set_capacity(0);
+    let (log, _) = Log::open(copy, options()).unwrap();
+    assert_eq!(payloads(&log, key(1, 0)), [b"kept"]);
+    assert_eq!(put_at(&log, key(1, 0), b"x", NOW).unwrap_err(), Refused::DiskFull);
+    disk.set_capacity(1 << 20);
+    log.sweep(&|_| None, NOW).unwrap();
+    put(&log, key(1, 0), b"again");
 }
