@@ -32,5 +32,5 @@ pub use ports::{
     Assigned, GroupDraft, IndividualDraft, LinkedDevice, LinkedHub, LinkedHubError, LinkedTwin, NewOperation,
     Outcome, Page, Store, WriteMode,
 };
-pub use registrar::{Config, HubHostName, Registrar, Sweeper, Swept};
+pub use registrar::{Config as RegistrarConfig, HubHostName, Registrar, Sweeper, Swept};
 pub use registrations::Registrations;

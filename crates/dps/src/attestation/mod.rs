@@ -14,6 +14,7 @@ mod trace;
 mod x509;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_model::dps::{
     AttestationKind, EnrollmentGroup, EnrollmentTerms, IndividualEnrollment, ProvisioningStatus,
@@ -26,6 +27,7 @@ use muster_resources::Directory;
 use crate::attempt::Attempt;
 use crate::error::Error;
 use crate::ports::Store;
+use crate::registrar::Config;
 
 pub(crate) use cache::Cache;
 #[cfg(test)]
@@ -127,14 +129,16 @@ pub(crate) struct Attestation {
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
     cache: Cache,
+    skew: Duration,
 }
 
 impl Attestation {
-    pub(crate) fn new(store: Arc<dyn Store>, directory: Arc<Directory>, cached: usize) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, directory: Arc<Directory>, config: Config) -> Self {
         Self {
             store,
             directory,
-            cache: Cache::new(cached),
+            cache: Cache::new(config.cached_paths),
+            skew: config.skew,
         }
     }
 

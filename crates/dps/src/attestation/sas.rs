@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use muster_model::dps::{Attestation as Mechanism, IndividualEnrollment, ProvisioningStatus};
 use muster_model::estate::ProvisioningService;
 use muster_model::{ReasonCode, RegistrationId, SasToken, SymmetricKey, Wall};
-use muster_resources::sas::{DEFAULT_SKEW, is_expired, signing_key};
+use muster_resources::sas::{is_expired, signing_key};
 
 use super::{Admission, Attestation, Enrolled, Proof};
 use crate::error::Error;
@@ -28,7 +28,7 @@ impl Attestation {
         if !is_for(service, id, token) {
             return Err(Error::token(ReasonCode::AudienceWrong));
         }
-        if is_expired(token, DEFAULT_SKEW, now) {
+        if is_expired(token, self.skew, now) {
             return Err(Error::token(ReasonCode::TokenExpired));
         }
         match self.store.individual(service.key, id).await? {

@@ -21,10 +21,10 @@ use muster_resources::explain::claimed;
 use muster_resources::{Directory, Explain, OwnerTrust, presented_steps, reason_code, walk_steps};
 
 use crate::attempt::{Attempt, Credential};
-use crate::attestation::{Note, Trace};
+use crate::attestation::{Attestation, Note, Trace};
 use crate::error::Error;
 use crate::ports::Store;
-use crate::registrar::Registrar;
+use crate::registrar::Config;
 
 /// Groups that are looked through for a reference to a certificate that is gone.
 const MAX_LOOKED_THROUGH: usize = 1_000;
@@ -33,7 +33,7 @@ const SHOWN: usize = 20;
 
 /// Explains why devices were refused.
 pub struct Explainer {
-    registrar: Arc<Registrar>,
+    attestation: Attestation,
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
     general: muster_resources::Explainer,
@@ -51,11 +51,16 @@ struct Case<'a> {
 }
 
 impl Explainer {
-    /// Makes the explainer that runs the rules of `registrar` again.
-    pub fn new(registrar: Arc<Registrar>, store: Arc<dyn Store>, directory: Arc<Directory>) -> Self {
+    /// Makes the explainer that runs the rules again over `store` and `directory`.
+    pub fn new(store: Arc<dyn Store>, directory: Arc<Directory>) -> Self {
+        // What is explained is looked at without a memory.
+        let afresh = Config {
+            cached_paths: 0,
+            ..Config::default()
+        };
         let general = muster_resources::Explainer::new(Arc::clone(&directory));
         Self {
-            registrar,
+            attestation: Attestation::new(Arc::clone(&store), Arc::clone(&directory), afresh),
             store,
             directory,
             general,
@@ -94,7 +99,6 @@ impl Explainer {
             tracking: refusal.tracking,
         };
         let judged = self
-            .registrar
             .attestation
             .judge(&attempt, Some(&mut trace), refusal.at)
             .await;

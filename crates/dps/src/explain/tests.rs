@@ -46,11 +46,7 @@ async fn explain(world: &World, attempt: &Attempt, reason: ReasonCode) -> Explan
             policy: token.policy.clone(),
         }),
     };
-    let explainer = Explainer::new(
-        Arc::clone(&world.registrar),
-        Arc::clone(&world.store) as _,
-        Arc::clone(&world.directory),
-    );
+    let explainer = Explainer::new(Arc::clone(&world.store) as _, Arc::clone(&world.directory));
     explainer.explain(&refusal).await
 }
 

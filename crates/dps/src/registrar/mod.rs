@@ -17,6 +17,7 @@ use muster_model::{
     DeviceId, DpsKey, HubName, OperationId, Random, ReasonCode, RegistrationId, RequestId, TrackingId, Wall,
 };
 use muster_pki::{Sha256, Thumbprint};
+use muster_resources::sas::DEFAULT_SKEW;
 use muster_resources::{Directory, StoreError, WriteError};
 
 use crate::allocation::{self, HUB_REFUSED, NO_HUB};
@@ -38,20 +39,25 @@ pub struct Config {
     /// How many verified paths are remembered, so that a device that polls is not judged from scratch; 4,096 by default,
     /// some 300 bytes each.
     pub cached_paths: usize,
+    /// How far past its expiry a device's token is still taken; five minutes by default.
+    pub skew: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cached_paths: 4_096 }
+        Self {
+            cached_paths: 4_096,
+            skew: DEFAULT_SKEW,
+        }
     }
 }
 
 /// Registers devices and answers their questions about it.
 pub struct Registrar {
-    pub(crate) attestation: Attestation,
+    attestation: Attestation,
     store: Arc<dyn Store>,
     hubs: Arc<dyn LinkedHub>,
-    pub(crate) directory: Arc<Directory>,
+    directory: Arc<Directory>,
     random: Arc<Random>,
     host_name: HubHostName,
 }
@@ -67,7 +73,7 @@ impl Registrar {
         config: Config,
     ) -> Self {
         Self {
-            attestation: Attestation::new(Arc::clone(&store), Arc::clone(&directory), config.cached_paths),
+            attestation: Attestation::new(Arc::clone(&store), Arc::clone(&directory), config),
             store,
             hubs,
             directory,
