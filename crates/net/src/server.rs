@@ -1,6 +1,6 @@
 //! Accepts connections, applies the limits and hands streams to their services.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -141,14 +141,21 @@ impl Front {
     /// Starts the connection's task, or closes the connection at once where a limit is reached.
     fn admit(&self, socket: TcpStream, addr: SocketAddr, handshake: HandshakePlace) {
         let open = metrics::OpenConnection::count();
-        let Ok(local_addr) = socket.local_addr() else {
-            return self.fail(
-                addr,
-                addr,
-                HandshakeCode::SocketFailed,
-                "the peer is gone",
-                &Witness::default(),
-            );
+        let local_addr = match socket
+            .local_addr()
+            .and_then(|local| socket.set_nodelay(true).map(|()| local))
+        {
+            Ok(local_addr) => local_addr,
+            Err(error) => {
+                let detail = error.to_string();
+                return self.fail(
+                    addr,
+                    addr,
+                    HandshakeCode::SocketFailed,
+                    &detail,
+                    &Witness::default(),
+                );
+            }
         };
         let Some(place) = self.shared.gate.connection() else {
             let detail = "the greatest number of connections is reached";
@@ -160,94 +167,69 @@ impl Front {
                 &Witness::default(),
             );
         };
-        if let Err(error) = socket.set_nodelay(true) {
-            return self.fail(
-                addr,
-                local_addr,
-                HandshakeCode::SocketFailed,
-                &error.to_string(),
-                &Witness::default(),
-            );
-        }
+        let places = (place, open);
         let front = self.clone();
-        let connection = Connection {
-            socket,
-            addr,
-            local_addr,
-            place,
-            open,
+        // Boxed, so that what the handshake needs is freed before the session starts: the task of an idle
+        // connection is no larger than its session.
+        let preparing: BoxFuture<Option<Session>> = if let Some(tls) = self.tls.clone() {
+            Box::pin(front.secure(socket, addr, local_addr, tls, places, handshake))
+        } else {
+            drop(handshake);
+            let peer = Peer::plain(addr, local_addr);
+            Box::pin(ready(Some(front.session(Stream::new(Tcp(socket)), peer, places))))
         };
         task::spawn(&self.drain, async move {
-            if let Some(tls) = front.tls.clone() {
-                front.secure(connection, tls, handshake).await;
-            } else {
-                drop(handshake);
-                front.plain(connection).await;
+            if let Some(Session { served, places }) = preparing.await {
+                served.await;
+                drop(places);
             }
         });
     }
 
-    async fn plain(self, connection: Connection) {
-        let Connection {
-            socket,
-            addr,
-            local_addr,
-            place,
-            open,
-        } = connection;
-        let peer = Arc::new(Peer::plain(addr, local_addr));
-        let served = self
-            .service
-            .serve(Stream::new(Tcp(socket)), peer, self.drain.clone());
-        drop(self);
-        served.await;
-        drop((place, open));
-    }
-
-    async fn secure(self, connection: Connection, tls: Arc<Tls>, handshake: HandshakePlace) {
-        let Connection {
-            socket,
-            addr,
-            local_addr,
-            place,
-            open,
-        } = connection;
+    /// Does the handshake; `None` if it failed, which is then told and done with.
+    async fn secure(
+        self,
+        socket: TcpStream,
+        addr: SocketAddr,
+        local_addr: SocketAddr,
+        tls: Arc<Tls>,
+        places: Places,
+        handshake: HandshakePlace,
+    ) -> Option<Session> {
         let witness = Arc::new(Witness::default());
         let Some(source) = self.shared.gate.source(addr.ip()) else {
             let detail = "too many handshakes of this address are under way";
-            return self.fail(addr, local_addr, HandshakeCode::AddressBusy, detail, &witness);
+            self.fail(addr, local_addr, HandshakeCode::AddressBusy, detail, &witness);
+            return None;
         };
         let began = Instant::now();
-        // Boxed, so that its state is freed before the session starts.
-        let shaken = Box::pin(tokio::time::timeout_at(
-            began + self.shared.limits.handshake_timeout,
-            accept(socket, addr, local_addr, &tls, &self.shared.limits, &witness),
-        ))
-        .await;
-        drop(tls);
-        let (stream, peer) = match shaken {
-            Ok(Ok(done)) => done,
+        let deadline = began + self.shared.limits.handshake_timeout;
+        let handshaking = accept(socket, addr, local_addr, &tls, &self.shared.limits, &witness);
+        match tokio::time::timeout_at(deadline, handshaking).await {
+            Ok(Ok((stream, peer))) => {
+                drop((source, handshake));
+                metrics::handshake_done(&peer, began.elapsed());
+                Some(self.session(Stream::new(stream), peer, places))
+            }
             Ok(Err(Rejection { code, detail, socket })) => {
                 self.fail(addr, local_addr, code, &detail, &witness);
                 if let Some(socket) = socket {
                     // Out of time or done, the connection ends here.
-                    let _ = tokio::time::timeout(LINGER, Box::pin(linger(socket))).await;
+                    let _ = tokio::time::timeout(LINGER, linger(socket)).await;
                 }
-                return;
+                None
             }
             Err(_) => {
                 let detail = "the handshake was not done in time";
-                return self.fail(addr, local_addr, HandshakeCode::TimedOut, detail, &witness);
+                self.fail(addr, local_addr, HandshakeCode::TimedOut, detail, &witness);
+                None
             }
-        };
-        drop((witness, source, handshake));
-        metrics::handshake_done(&peer, began.elapsed());
-        let served = self
-            .service
-            .serve(Stream::new(stream), Arc::new(peer), self.drain.clone());
-        drop(self);
-        served.await;
-        drop((place, open));
+        }
+    }
+
+    fn session(&self, stream: Stream, peer: Peer, places: Places) -> Session {
+        let served = self.service.serve(stream, Arc::new(peer), self.drain.clone());
+        Session { served, places }
     }
 
     fn fail(
@@ -272,11 +254,11 @@ impl Front {
     }
 }
 
-/// An accepted connection with its places.
-struct Connection {
-    socket: TcpStream,
-    addr: SocketAddr,
-    local_addr: SocketAddr,
-    place: ConnectionPlace,
-    open: metrics::OpenConnection,
+/// What a connection holds as long as it is open.
+type Places = (ConnectionPlace, metrics::OpenConnection);
+
+/// A connection in the hands of its service.
+struct Session {
+    served: BoxFuture<()>,
+    places: Places,
 }
