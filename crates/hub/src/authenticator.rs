@@ -1,9 +1,10 @@
 //! Who a device is: the only place that makes a [`DevicePermit`].
 //!
 //! The TLS handshake proved that the caller holds the private key of the chain's leaf; whether that makes it the
-//! device it names is decided here, at every request, by the registry and the CA certificates as they stand now. Only
-//! the search for a path is remembered between requests, for it costs signatures and depends on nothing but the chain
-//! and the hub's CA certificates.
+//! device it names is decided here, at every request, by the registry and the CA certificates as they stand now. Two
+//! things are remembered between requests, neither of them a decision that could grow old: a path, which costs
+//! signatures and depends on nothing but the chain and the hub's CA certificates; and an identity as read, for as long
+//! as the store's stamp says that it did not change.
 //!
 //! A token that came decides alone; the certificate counts only without one. The credential is judged before the
 //! status, so that a stranger does not learn whether a device is disabled.
@@ -13,17 +14,17 @@ use std::sync::Arc;
 
 use muster_model::estate::Hub;
 use muster_model::identity::{Authentication, DeviceIdentity, DeviceStatus};
-use muster_model::{CertificateOwner, DeviceId, HubRights, ReasonCode, SasToken, Wall};
+use muster_model::{CertificateOwner, DeviceId, HubKey, HubRights, ReasonCode, SasToken, TrustVersion, Wall};
 use muster_pki::verify::{Budget, Observer, Silent, Walked, walk};
-use muster_pki::{Certificate, Chain};
+use muster_pki::{Certificate, Chain, Sha256, Time};
 use muster_resources::access::judge_policy_token;
 use muster_resources::sas::{self, Audience, Case};
 use muster_resources::{Directory, OwnerTrust, reason_code};
 
-use crate::decisions::{Decisions, PathDecision};
 use crate::error::Error;
 use crate::permit::{DeviceBasis, DevicePermit};
 use crate::ports::Store;
+use crate::remembered::Remembered;
 
 /// Settings of [`Authenticator`].
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,8 @@ pub struct Config {
     pub skew: std::time::Duration,
     /// Paths that are remembered at most; 16,384 by default, each some 300 bytes.
     pub remembered_paths: usize,
+    /// Device identities that are remembered at most; 16,384 by default, each some 600 bytes.
+    pub remembered_identities: usize,
 }
 
 impl Default for Config {
@@ -39,6 +42,7 @@ impl Default for Config {
         Self {
             skew: sas::DEFAULT_SKEW,
             remembered_paths: 16_384,
+            remembered_identities: 16_384,
         }
     }
 }
@@ -58,8 +62,32 @@ pub struct DeviceCredential<'a> {
 pub struct Authenticator {
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
-    decisions: Decisions,
+    paths: Remembered<PathKey, FoundPath>,
+    identities: Remembered<(HubKey, DeviceId), Stamped>,
     config: Config,
+}
+
+/// What a path depends on: the hub, the SHA-256 of the presented chain, and the trust version that last changed the CA
+/// certificates of the hub, so that a change of them makes every older entry unreachable.
+type PathKey = (HubKey, Sha256, TrustVersion);
+
+/// A path from a leaf to a verified certificate.
+#[derive(Debug)]
+pub(crate) struct FoundPath {
+    /// The verified certificate.
+    pub(crate) anchor: Sha256,
+    /// SHA-256 of each certificate, leaf first, the anchor last.
+    pub(crate) path: Arc<[Sha256]>,
+    /// The first second in which all of them are valid.
+    pub(crate) valid_from: Time,
+    /// The last such second.
+    pub(crate) valid_until: Time,
+}
+
+/// An identity with the stamp that it was read under.
+struct Stamped {
+    stamp: u64,
+    identity: Arc<DeviceIdentity>,
 }
 
 impl Authenticator {
@@ -68,7 +96,8 @@ impl Authenticator {
         Self {
             store,
             directory,
-            decisions: Decisions::new(config.remembered_paths),
+            paths: Remembered::new(config.remembered_paths),
+            identities: Remembered::new(config.remembered_identities),
             config,
         }
     }
@@ -99,11 +128,7 @@ impl Authenticator {
             }
             _ => None,
         };
-        let identity = self
-            .store
-            .device(hub.key, id)
-            .await?
-            .ok_or(Error::Refused(ReasonCode::DeviceUnknown))?;
+        let identity = self.identity(hub.key, id).await?;
         let (basis, valid_until) = match (by_policy, token, credential.chain) {
             (Some(by_policy), _, _) => by_policy,
             (None, Some(token), _) => self.device_token(&identity, token, credential.audience, now)?,
@@ -115,12 +140,10 @@ impl Authenticator {
         }
         Ok(DevicePermit {
             hub: Arc::clone(hub),
-            device: identity.id,
-            generation: identity.generation,
+            identity,
             valid_until,
             version,
             basis,
-            provenance: identity.provenance.map(Arc::new),
         })
     }
 
@@ -198,15 +221,47 @@ impl Authenticator {
         }
     }
 
-    fn path(&self, hub: &Hub, chain: &Chain, now: Wall) -> Result<Arc<PathDecision>, ReasonCode> {
+    /// Reads an identity, from memory while the store says that it did not change.
+    async fn identity(&self, hub: HubKey, id: &DeviceId) -> Result<Arc<DeviceIdentity>, Error> {
+        // Asked before reading: a change in between makes the entry old, not the answer.
+        let stamp = self.store.device_stamp(hub, id);
+        let key = (hub, id.clone());
+        if let Some(known) = self
+            .identities
+            .find(&key)
+            .filter(|known| Some(known.stamp) == stamp)
+        {
+            return Ok(Arc::clone(&known.identity));
+        }
+        let identity = self
+            .store
+            .device(hub, id)
+            .await?
+            .map(Arc::new)
+            .ok_or(Error::Refused(ReasonCode::DeviceUnknown))?;
+        if let Some(stamp) = stamp {
+            let identity = Arc::clone(&identity);
+            self.identities.insert(key, Arc::new(Stamped { stamp, identity }));
+        }
+        Ok(identity)
+    }
+
+    /// Finds a path, from memory while the hub's CA certificates are the same and all of its certificates are valid. Only
+    /// found paths are remembered, so that strangers can't fill the memory with chains that lead nowhere.
+    fn path(&self, hub: &Hub, chain: &Chain, now: Wall) -> Result<Arc<FoundPath>, ReasonCode> {
         let trust = self.directory.trust(CertificateOwner::Hub(hub.key));
         let key = (hub.key, chain.sha256(), trust.version());
-        if let Some(known) = self.decisions.find(&key, now.to_pki()) {
+        let at = now.to_pki();
+        if let Some(known) = self
+            .paths
+            .find(&key)
+            .filter(|known| known.valid_from <= at && at <= known.valid_until)
+        {
             return Ok(known);
         }
-        let decision = Arc::new(find_path(chain, &trust, now, &mut Silent)?);
-        self.decisions.remember(key, Arc::clone(&decision));
-        Ok(decision)
+        let found = Arc::new(find_path(chain, &trust, now, &mut Silent)?);
+        self.paths.insert(key, Arc::clone(&found));
+        Ok(found)
     }
 }
 
@@ -260,7 +315,7 @@ pub(crate) fn find_path(
     trust: &OwnerTrust,
     now: Wall,
     observer: &mut dyn Observer,
-) -> Result<PathDecision, ReasonCode> {
+) -> Result<FoundPath, ReasonCode> {
     let mut unverified = false;
     let walked = walk(
         chain,
@@ -277,7 +332,7 @@ pub(crate) fn find_path(
                 unverified = true;
                 return ControlFlow::Continue(());
             }
-            ControlFlow::Break(PathDecision {
+            ControlFlow::Break(FoundPath {
                 anchor: top,
                 path: path.steps().map(|step| step.certificate.sha256()).collect(),
                 valid_from: path.valid_from(),

@@ -6,7 +6,6 @@
 
 mod activity;
 pub mod authenticator;
-mod decisions;
 mod error;
 pub mod event_log;
 mod events;
@@ -15,6 +14,7 @@ mod identities;
 pub mod partition;
 mod permit;
 pub mod ports;
+mod remembered;
 mod telemetry;
 
 pub use activity::Activity;

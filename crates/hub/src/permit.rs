@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use muster_model::estate::Hub;
-use muster_model::identity::Provenance;
+use muster_model::identity::{DeviceIdentity, Provenance};
 use muster_model::{DeviceId, GenerationId, HubKey, PolicyName, TrustVersion, Wall};
 use muster_pki::Sha256;
 use muster_resources::KeySlot;
@@ -41,12 +41,10 @@ pub enum DeviceBasis {
 #[derive(Clone, Debug)]
 pub struct DevicePermit {
     pub(crate) hub: Arc<Hub>,
-    pub(crate) device: DeviceId,
-    pub(crate) generation: GenerationId,
+    pub(crate) identity: Arc<DeviceIdentity>,
     pub(crate) valid_until: Wall,
     pub(crate) version: TrustVersion,
     pub(crate) basis: DeviceBasis,
-    pub(crate) provenance: Option<Arc<Provenance>>,
 }
 
 impl DevicePermit {
@@ -61,13 +59,13 @@ impl DevicePermit {
     }
 
     /// The device.
-    pub const fn device(&self) -> &DeviceId {
-        &self.device
+    pub fn device(&self) -> &DeviceId {
+        &self.identity.id
     }
 
     /// The device's generation.
-    pub const fn generation(&self) -> GenerationId {
-        self.generation
+    pub fn generation(&self) -> GenerationId {
+        self.identity.generation
     }
 
     /// When the credential ends: the token's expiry without skew, or the last second of the certificates' validity.
@@ -87,7 +85,7 @@ impl DevicePermit {
 
     /// Where the device came from, when a provisioning service made it.
     pub fn provenance(&self) -> Option<&Provenance> {
-        self.provenance.as_deref()
+        self.identity.provenance.as_ref()
     }
 
     /// How the device proved who it is, as its events show it.

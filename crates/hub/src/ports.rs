@@ -74,6 +74,14 @@ pub trait Store: Send + Sync {
     /// Reads an identity; `None` also when the hub is gone.
     async fn device(&self, hub: HubKey, id: &DeviceId) -> Result<Option<DeviceIdentity>, StoreError>;
 
+    /// Answers a number that moves with every change of this identity, its deletion and that of its hub included, and
+    /// that costs no I/O: what [`Store::device`] answered after it was asked holds until it moves. It has moved before
+    /// the change is acknowledged. It may move for other identities too. `None` where changes can happen that this
+    /// store does not see at once, so that nothing can be remembered.
+    fn device_stamp(&self, _hub: HubKey, _id: &DeviceId) -> Option<u64> {
+        None
+    }
+
     /// Lists identities in bytewise order of their ids.
     async fn devices(&self, hub: HubKey, selector: DeviceSelector)
     -> Result<Vec<DeviceIdentity>, StoreError>;

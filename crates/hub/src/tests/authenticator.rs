@@ -1,5 +1,6 @@
 //! Which credentials make a device, and the reason of each that does not.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use muster_model::identity::DeviceStatus;
@@ -246,7 +247,14 @@ async fn a_remembered_path_serves_no_other_device() {
 
 #[tokio::test]
 async fn a_disabled_or_deleted_device_is_refused_at_its_next_request() {
+    for stamps in [false, true] {
+        disable_and_delete(stamps).await;
+    }
+}
+
+async fn disable_and_delete(stamps: bool) {
     let world = World::new().await;
+    world.registry.stamps.store(stamps, Ordering::SeqCst);
     let certificate = self_signed("d1");
     world.register("d1", by_thumbprint(&certificate)).await;
     let shown = chain([certificate.clone()]);
@@ -277,6 +285,27 @@ async fn a_disabled_or_deleted_device_is_refused_at_its_next_request() {
     world.register("d1", by_thumbprint(&certificate)).await;
     let after = world.connect("d1", Some(&shown), None).await.unwrap();
     assert_ne!(after.generation(), before.generation());
+}
+
+#[tokio::test]
+async fn an_identity_is_read_again_only_when_the_store_says_that_something_changed() {
+    let world = World::new().await;
+    let certificate = self_signed("d1");
+    world.register("d1", by_thumbprint(&certificate)).await;
+    let shown = chain([certificate]);
+    for (stamps, reads) in [(true, 1), (false, 5)] {
+        world.registry.stamps.store(stamps, Ordering::SeqCst);
+        world.registry.reads.store(0, Ordering::SeqCst);
+        for _ in 0..5 {
+            world.connect("d1", Some(&shown), None).await.unwrap();
+        }
+        assert_eq!(world.registry.reads.load(Ordering::SeqCst), reads);
+    }
+    world.registry.stamps.store(true, Ordering::SeqCst);
+    world.registry.reads.store(0, Ordering::SeqCst);
+    world.register("d2", keys()).await;
+    world.connect("d1", Some(&shown), None).await.unwrap();
+    assert_eq!(world.registry.reads.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

@@ -22,6 +22,9 @@ pub(super) struct MemoryRegistry {
     devices: Mutex<BTreeMap<(HubKey, DeviceId), DeviceIdentity>>,
     seen: Mutex<HashMap<RequestId, Result<Option<DeviceIdentity>, WriteError>>>,
     numbers: AtomicU64,
+    changes: AtomicU64,
+    pub(super) stamps: AtomicBool,
+    pub(super) reads: AtomicU64,
     lost_replies: AtomicU32,
     pub(super) activity: Mutex<Vec<(HubKey, DeviceId, Wall)>>,
 }
@@ -47,6 +50,7 @@ impl MemoryRegistry {
             .entry(request)
             .or_insert_with(|| work(&mut self.devices.lock().unwrap()))
             .clone();
+        self.changes.fetch_add(1, Ordering::SeqCst);
         let lost = self
             .lost_replies
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
@@ -79,7 +83,14 @@ impl MemoryRegistry {
 #[async_trait]
 impl Store for MemoryRegistry {
     async fn device(&self, hub: HubKey, id: &DeviceId) -> Result<Option<DeviceIdentity>, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         Ok(self.devices.lock().unwrap().get(&(hub, id.clone())).cloned())
+    }
+
+    fn device_stamp(&self, _hub: HubKey, _id: &DeviceId) -> Option<u64> {
+        self.stamps
+            .load(Ordering::SeqCst)
+            .then(|| self.changes.load(Ordering::SeqCst))
     }
 
     async fn devices(
