@@ -58,7 +58,9 @@ impl Log {
             match shared.disk.hard_link(&name, directory) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-                    copy(sealed.file.as_ref(), target.as_ref(), &name, sealed.size)?;
+                    let file = sealed.file(shared.disk.as_ref())?;
+                    copy(file.as_ref(), target.as_ref(), &name, sealed.size)?;
+                    sealed.forget();
                 }
                 Err(error) => return Err(Error::io("link", &name)(error)),
             }

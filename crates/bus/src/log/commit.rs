@@ -266,7 +266,7 @@ fn rotate(shared: &Shared, needed: u64) -> Result<(), Failure> {
         Err(error) => return Err(Failure::Poison(error)),
     };
     let (draft, size) = current;
-    let sealed = seal(identity, &file, end, table)?;
+    let sealed = seal(identity, file.as_ref(), end, table)?;
     draft.publish(shared.disk.as_ref())?;
     let mut view = shared.view_mut();
     view.segments.insert(identity.segment, Arc::new(sealed));

@@ -17,6 +17,8 @@ use super::{Log, PartitionKey, Shared};
 /// Most batches, and most bytes of them, that are kept for other readers.
 const CACHED_BATCHES: usize = 8;
 const CACHED_BYTES: usize = 4 << 20;
+/// Most sealed segments that are open, with their index points in memory.
+const OPEN_SEGMENTS: usize = 64;
 /// A batch smaller than this is checked faster than it is kept.
 const CACHED_LEAST: usize = 16 << 10;
 
@@ -191,16 +193,17 @@ impl Shared {
             found
         };
         let (sealed, entry) = sealed;
-        let points = sealed.points()?;
+        let disk = self.disk.as_ref();
+        let points = sealed.points(disk)?;
         let own = points
             .get(entry.first_point..entry.first_point + entry.points)
             .unwrap_or_default();
         let points = read.points(own);
-        self.cache().points_used(sealed.identity.segment);
-        self.forget_points();
+        let file = sealed.file(disk)?;
+        self.used(sealed.identity.segment);
         Ok(Some(Source {
             identity: sealed.identity,
-            file: Arc::clone(&sealed.file),
+            file,
             end: sealed.end,
             points,
         }))
@@ -210,12 +213,13 @@ impl Shared {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drops the index points that were used longest ago, beyond a bound.
-    fn forget_points(&self) {
-        let forgotten = self.cache().points_to_forget();
-        let Some(segment) = forgotten else { return };
-        if let Some(sealed) = self.view().segments.get(&segment) {
-            sealed.forget_points();
+    /// Notes that a segment was read, and drops what is in memory of the one that was read longest ago.
+    fn used(&self, segment: u64) {
+        let Some(forgotten) = self.cache().used(segment) else {
+            return;
+        };
+        if let Some(sealed) = self.view().segments.get(&forgotten) {
+            sealed.forget();
         }
     }
 }
@@ -313,12 +317,12 @@ impl Read {
     }
 }
 
-/// Checked batches that other readers are likely to want, and the segments whose index points are in memory.
+/// Checked batches that other readers are likely to want, and the sealed segments that are open.
 #[derive(Default)]
 pub(super) struct BatchCache {
     batches: VecDeque<Cached>,
     bytes: usize,
-    points: VecDeque<u64>,
+    segments: VecDeque<u64>,
 }
 
 struct Cached {
@@ -357,13 +361,10 @@ impl BatchCache {
         }
     }
 
-    fn points_used(&mut self, segment: u64) {
-        self.points.retain(|used| *used != segment);
-        self.points.push_back(segment);
-    }
-
-    fn points_to_forget(&mut self) -> Option<u64> {
-        const KEPT: usize = 64;
-        (self.points.len() > KEPT).then(|| self.points.pop_front())?
+    /// Notes that a segment was read; returns the one to forget for it.
+    fn used(&mut self, segment: u64) -> Option<u64> {
+        self.segments.retain(|used| *used != segment);
+        self.segments.push_back(segment);
+        (self.segments.len() > OPEN_SEGMENTS).then(|| self.segments.pop_front())?
     }
 }

@@ -121,7 +121,7 @@ pub(super) fn open(disk: &dyn Disk, options: &Options) -> Result<(View, Recovery
         }
         let sealed = match newest.sealed {
             Some(sealed) => sealed,
-            None => seal(newest.identity, &newest.file, newest.end, newest.table)?,
+            None => seal(newest.identity, newest.file.as_ref(), newest.end, newest.table)?,
         };
         segments.insert(last, Arc::new(sealed));
         recovery.segments += 1;
@@ -183,7 +183,7 @@ fn open_sealed(disk: &dyn Disk, options: &Options, segment: u64) -> Result<Seale
     let file = disk.open(&name).map_err(Error::io("open", &name))?;
     check_header(file.as_ref(), identity)?;
     let size = file.size().map_err(Error::io("measure", &name))?;
-    let by_footer = Sealed::open(identity, Arc::clone(&file), size).map_err(Error::io("read", &name))?;
+    let by_footer = Sealed::open(identity, file.as_ref(), size).map_err(Error::io("read", &name))?;
     if let Some(sealed) = by_footer {
         return Ok(sealed);
     }
@@ -212,7 +212,7 @@ fn open_sealed(disk: &dyn Disk, options: &Options, segment: u64) -> Result<Seale
                 segment,
                 "the index of a log segment was not readable and was made again"
             );
-            Ok(Sealed::gathered(identity, file, end, size, table))
+            Ok(Sealed::gathered(identity, end, size, table))
         }
         // Its successor exists, so everything in it was synced once: nothing here is an interrupted write.
         WalkEnd::Bad { offset, damage } => Err(Error::Corrupt {
@@ -295,7 +295,7 @@ pub(super) fn read_newest(disk: &dyn Disk, options: &Options, segment: u64) -> R
     let (end, sealed, torn) = match walked {
         WalkEnd::Sealed { end, size } => {
             rewrite = (end, size - end);
-            let sealed = Sealed::open(identity, Arc::clone(&file), size).map_err(Error::io("read", &name))?;
+            let sealed = Sealed::open(identity, file.as_ref(), size).map_err(Error::io("read", &name))?;
             let damage = Damage::Contents;
             (
                 end,

@@ -154,6 +154,9 @@ impl Shared {
         )])?;
         for (segment, size) in given_up {
             let name = file_name(segment);
+            let sealed = self.view().segments.get(&segment).map(Arc::clone);
+            // A reader that found the segment before goes on reading it.
+            sealed.map(|sealed| sealed.pin(self.disk.as_ref())).transpose()?;
             self.view_mut().segments.remove(&segment);
             self.disk.unlink(&name).map_err(Error::io("remove", &name))?;
             swept.bytes += size;
@@ -210,9 +213,11 @@ impl Shared {
         };
         let latest = self.view().state.latest;
         let disk = self.disk.as_ref();
+        // A reader that found the segment before goes on reading the old file.
+        sealed.pin(disk)?;
         let mut draft = Draft::create(disk, sealed.identity, SEGMENT_HEADER as u64, latest)?;
         let copied = copy_records(
-            sealed.file.as_ref(),
+            sealed.file(disk)?.as_ref(),
             sealed.identity,
             &mut draft,
             self.options.batch_bytes,

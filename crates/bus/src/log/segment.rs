@@ -1,7 +1,7 @@
 //! Segment files: making one, sealing one, opening a sealed one, and walking the batches of any.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::{Disk, DiskFile};
 use super::error::{Damage, Error};
@@ -30,43 +30,48 @@ pub(crate) fn parse_name(name: &str) -> Option<u64> {
     (digits.len() == 16).then(|| digits.parse().ok())?
 }
 
-/// A segment that takes no more batches.
+/// A segment that takes no more batches. Its file is opened when it is read and may be closed at any time, for
+/// a log has more segments than a process may have files.
 pub(crate) struct Sealed {
     pub(crate) identity: Identity,
-    pub(crate) file: Arc<dyn DiskFile>,
     /// Where the batches of records end and the footer starts.
     pub(crate) end: u64,
     /// Length of the file.
     pub(crate) size: u64,
     pub(crate) ranges: Ranges,
-    points: Mutex<Option<Arc<Points>>>,
+    /// Where the index points stand in the file; `None` when they are in memory alone.
     points_at: Option<u64>,
+    kept: Mutex<Kept>,
+}
+
+/// What of a sealed segment is in memory for the moment.
+#[derive(Default)]
+struct Kept {
+    file: Option<Arc<dyn DiskFile>>,
+    points: Option<Arc<Points>>,
+    pinned: bool,
 }
 
 impl Sealed {
     /// Keeps a table in memory, for a segment whose footer is not readable.
-    pub(crate) fn gathered(
-        identity: Identity,
-        file: Arc<dyn DiskFile>,
-        end: u64,
-        size: u64,
-        table: Gathered,
-    ) -> Self {
+    pub(crate) fn gathered(identity: Identity, end: u64, size: u64, table: Gathered) -> Self {
         let (ranges, points) = table.into_ranges();
-        let points = Mutex::new(Some(Arc::new(points)));
+        let kept = Mutex::new(Kept {
+            points: Some(Arc::new(points)),
+            ..Kept::default()
+        });
         Self {
             identity,
-            file,
             end,
             size,
             ranges,
-            points,
             points_at: None,
+            kept,
         }
     }
 
-    /// Opens a sealed segment of a given length by its footer. `Ok(None)` means that the footer is not whole.
-    pub(crate) fn open(identity: Identity, file: Arc<dyn DiskFile>, size: u64) -> io::Result<Option<Self>> {
+    /// Reads the footer of a sealed segment of a given length. `Ok(None)` means that it is not whole.
+    pub(crate) fn open(identity: Identity, file: &dyn DiskFile, size: u64) -> io::Result<Option<Self>> {
         let Some(trailer_at) = size.checked_sub(TRAILER as u64) else {
             return Ok(None);
         };
@@ -77,51 +82,86 @@ impl Sealed {
         let Some((end, points_at)) = parse_trailer(&trailer, &identity) else {
             return Ok(None);
         };
-        let Some(body) = read_batch(file.as_ref(), end, BatchKind::Ranges, &identity)? else {
+        let Some(body) = read_batch(file, end, BatchKind::Ranges, &identity)? else {
             return Ok(None);
         };
         let Some(ranges) = Ranges::parse(&body) else {
             return Ok(None);
         };
-        let points = Mutex::new(None);
+        let kept = Mutex::default();
         Ok(Some(Self {
             identity,
-            file,
             end,
             size,
             ranges,
-            points,
             points_at: Some(points_at),
+            kept,
         }))
     }
 
+    /// Returns the file, opened if it is not open.
+    pub(crate) fn file(&self, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>, Error> {
+        self.kept().file(self.identity.segment, disk)
+    }
+
     /// Returns the index points, from memory or from the footer.
-    pub(crate) fn points(&self) -> Result<Arc<Points>, Error> {
-        let mut kept = self.points.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(points) = kept.as_ref() {
+    pub(crate) fn points(&self, disk: &dyn Disk) -> Result<Arc<Points>, Error> {
+        let segment = self.identity.segment;
+        let mut kept = self.kept();
+        if let Some(points) = &kept.points {
             return Ok(Arc::clone(points));
         }
+        let file = kept.file(segment, disk)?;
         let offset = self.points_at.unwrap_or_default();
-        let body = read_batch(self.file.as_ref(), offset, BatchKind::Points, &self.identity)
-            .map_err(Error::io("read", file_name(self.identity.segment)))?;
-        let Some(points) = body.and_then(|body| self.ranges.parse_points(&body)) else {
-            let segment = self.identity.segment;
-            return Err(Error::Corrupt {
+        let body = read_batch(file.as_ref(), offset, BatchKind::Points, &self.identity)
+            .map_err(Error::io("read", file_name(segment)))?;
+        let points = body
+            .and_then(|body| self.ranges.parse_points(&body))
+            .map(Arc::new)
+            .ok_or(Error::Corrupt {
                 segment,
                 offset,
                 damage: Damage::BatchChecksum,
-            });
-        };
-        let points = Arc::new(points);
-        *kept = Some(Arc::clone(&points));
+            })?;
+        kept.points = Some(Arc::clone(&points));
         Ok(points)
     }
 
-    /// Drops index points that can be read again.
-    pub(crate) fn forget_points(&self) {
-        if self.points_at.is_some() {
-            *self.points.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Keeps the file open for good: its name is about to go, or to another file, and readers may still come
+    /// through this value.
+    pub(crate) fn pin(&self, disk: &dyn Disk) -> Result<(), Error> {
+        let mut kept = self.kept();
+        kept.file(self.identity.segment, disk)?;
+        kept.pinned = true;
+        Ok(())
+    }
+
+    /// Drops what can be had again.
+    pub(crate) fn forget(&self) {
+        let mut kept = self.kept();
+        if kept.pinned {
+            return;
         }
+        kept.file = None;
+        if self.points_at.is_some() {
+            kept.points = None;
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn file(&mut self, segment: u64, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>, Error> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let name = file_name(segment);
+        let file = disk.open(&name).map_err(Error::io("open", &name))?;
+        self.file = Some(Arc::clone(&file));
+        Ok(file)
     }
 }
 
@@ -234,7 +274,7 @@ impl Draft {
 
     /// Seals the draft and gives it its name, in place of the segment that had it.
     pub(crate) fn publish_sealed(self, disk: &dyn Disk) -> Result<Sealed, Error> {
-        let sealed = seal(self.identity, &self.file, self.end, self.table.clone())?;
+        let sealed = seal(self.identity, self.file.as_ref(), self.end, self.table.clone())?;
         self.publish(disk)?;
         Ok(sealed)
     }
@@ -250,7 +290,7 @@ impl Draft {
 /// Writes a segment's footer behind its last batch, cuts what was preallocated beyond, and syncs.
 pub(crate) fn seal(
     identity: Identity,
-    file: &Arc<dyn DiskFile>,
+    file: &dyn DiskFile,
     end: u64,
     table: Gathered,
 ) -> Result<Sealed, Error> {
@@ -267,15 +307,14 @@ pub(crate) fn seal(
     file.truncate(size).map_err(Error::io("cut", &name))?;
     file.sync_data().map_err(Error::io("sync", &name))?;
     let (ranges, _) = table.into_ranges();
-    let points = Mutex::new(None);
+    let kept = Mutex::default();
     Ok(Sealed {
         identity,
-        file: Arc::clone(file),
         end,
         size,
         ranges,
-        points,
         points_at: Some(points_at),
+        kept,
     })
 }
 

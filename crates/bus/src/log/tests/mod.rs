@@ -515,3 +515,34 @@ fn a_full_disk_stops_no_start() {
     log.sweep(&|_| None, NOW).unwrap();
     put(&log, key(1, 0), b"again");
 }
+
+#[test]
+fn many_segments_need_few_open_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(directory.path()).unwrap());
+    let log = Log::create(Arc::clone(&disk), options(), NOW).unwrap();
+    for number in 0..200_u64 {
+        put(&log, key(number % 2, 0), &number.to_le_bytes());
+        log.shared.rotate().unwrap();
+    }
+    drop(log);
+    let open_files = || {
+        let links = std::fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+        links.filter(|path| path.starts_with(directory.path())).count()
+    };
+    let (log, recovery) = Log::open(disk, options()).unwrap();
+    assert_eq!(recovery.segments, 201);
+    assert!(open_files() <= 3, "{}", open_files());
+    assert_eq!(all(&log, key(0, 0)).len(), 100);
+    assert!(open_files() <= 67, "{}", open_files());
+    log.sweep(
+        &|hub| (hub == 0).then_some(Retention { age: 0, bytes: None }),
+        NOW + HOUR,
+    )
+    .unwrap();
+    assert!(open_files() <= 67, "{}", open_files());
+    assert_eq!(all(&log, key(1, 0)).len(), 100);
+    assert!(all(&log, key(0, 0)).is_empty());
+}
