@@ -24,9 +24,7 @@ pub use around::{
     hub_skus, locations, metadata, parse_group, parse_name, provider, service_skus, subscription, tenant,
 };
 pub use hub::{HubInput, HubSummary, hub, hub_request};
-pub use policy::{
-    PolicyDocument, PolicyInput, default_hub_policies, default_service_policies, key_list, resolve_policies,
-};
+pub use policy::{PolicyDocument, PolicyInput, key_list};
 pub use service::{LinkCredential, LinkInput, ServiceInput, ServiceSummary, service, service_request};
 
 /// Bounds of a body.
@@ -126,13 +124,13 @@ impl<T: serde::de::DeserializeOwned> List<T> {
 /// [`Error::Json`], [`Error::Type`], [`Error::Field`].
 pub fn parse_tags(body: &[u8]) -> Result<Json, Error> {
     let mut document: Map<String, Value> = body::read(body, ARM_BODY)?;
-    take_tags(&mut document)
+    Ok(take_tags(&mut document)?.unwrap_or_else(Json::empty_object))
 }
 
-/// Takes the tags out of a document: an object of texts.
-fn take_tags(document: &mut Map<String, Value>) -> Result<Json, Error> {
+/// Takes the tags out of a document: an object of texts, where there are any.
+fn take_tags(document: &mut Map<String, Value>) -> Result<Option<Json>, Error> {
     match document.remove("tags") {
-        None | Some(Value::Null) => Ok(Json::empty_object()),
+        None | Some(Value::Null) => Ok(None),
         Some(Value::Object(tags)) => {
             let fits = tags.len() <= MAX_TAGS
                 && tags.iter().all(|(name, value)| {
@@ -140,7 +138,7 @@ fn take_tags(document: &mut Map<String, Value>) -> Result<Json, Error> {
                         && (value.is_null() || value.as_str().is_some_and(|text| text.chars().count() <= 256))
                 });
             if fits {
-                Ok(Json::from_value(&Value::Object(tags)))
+                Ok(Some(Json::from_value(&Value::Object(tags))))
             } else {
                 Err(Error::field(
                     "tags",
@@ -188,10 +186,10 @@ fn number(value: Option<Value>, path: &str) -> Result<Option<u64>, Error> {
 }
 
 /// Reads a switch.
-fn switch(value: Option<Value>, path: &str) -> Result<Option<bool>, Error> {
+fn switch(value: Option<&Value>, path: &str) -> Result<Option<bool>, Error> {
     match value {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::Bool(on)) => Ok(Some(on)),
+        Some(Value::Bool(on)) => Ok(Some(*on)),
         Some(_) => Err(Error::Type(path.to_owned())),
     }
 }

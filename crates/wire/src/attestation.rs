@@ -1,12 +1,11 @@
 //! How an enrollment says who may register: certificates, references to CA certificates, symmetric keys, TPM keys.
 //!
 //! Reads of enrollments show certificates as facts without their bytes, and keys not at all; a client that writes back
-//! what it read leaves gaps, which [`AttestationInput::resolve`] fills from what is stored.
+//! what it read leaves gaps, which the domain fills from what is stored.
 
-use muster_model::dps::{Attestation, X509Attestation};
+use muster_model::dps::{Attestation, AttestationChange, SlotChange, X509Attestation, X509Change};
 use muster_model::{CertificateName, SymmetricKey};
 use muster_pki::Certificate;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -143,6 +142,7 @@ pub enum EnrollmentKind {
 }
 
 /// A mechanism as a caller wants it, with the gaps that he left.
+#[expect(clippy::large_enum_variant, reason = "short-lived: one for each request")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum AttestationInput {
     /// References to CA certificates; at least one is there.
@@ -259,17 +259,15 @@ impl AttestationDocument {
 }
 
 impl AttestationInput {
-    /// Fills the gaps from what is stored under the same id. Keys that are nowhere are drawn.
+    /// Makes of it what the domain takes. `stored` is the mechanism under the same id: a certificate that is named by
+    /// its facts is looked for in both places, so that a client may swap them.
     ///
     /// # Errors
-    /// [`Error::Field`] when a certificate is to be kept that is not there, or no certificate remains.
-    pub fn resolve(self, stored: Option<&Attestation>, rng: &mut dyn Rng) -> Result<Attestation, Error> {
-        match self {
+    /// [`Error::Field`] when a certificate is named by its facts that is not stored.
+    pub fn change(self, stored: Option<&Attestation>) -> Result<AttestationChange, Error> {
+        Ok(match self {
             Self::CaReferences { primary, secondary } => {
-                Ok(Attestation::X509(X509Attestation::CaReferences {
-                    primary,
-                    secondary,
-                }))
+                AttestationChange::X509(X509Change::CaReferences { primary, secondary })
             }
             Self::Certificates {
                 kind,
@@ -277,60 +275,52 @@ impl AttestationInput {
                 secondary,
             } => {
                 let path = certificates_path(kind);
-                let stored = match stored {
-                    Some(Attestation::X509(x509)) => x509.certificates().cloned().collect(),
-                    _ => Vec::new(),
-                };
-                let primary = primary.resolve(&stored, &format!("{path}.primary"))?;
-                let secondary = secondary.resolve(&stored, &format!("{path}.secondary"))?;
-                if primary.is_none() && secondary.is_none() {
-                    return Err(Error::field(path, "must hold a certificate"));
-                }
-                Ok(Attestation::X509(match kind {
-                    EnrollmentKind::Group => X509Attestation::SigningCertificates { primary, secondary },
-                    EnrollmentKind::Individual => X509Attestation::ClientCertificates { primary, secondary },
-                }))
-            }
-            Self::SymmetricKey { primary, secondary } => {
-                let (old_primary, old_secondary) = match stored {
-                    Some(Attestation::SymmetricKey { primary, secondary }) => {
-                        (Some(primary.clone()), Some(secondary.clone()))
-                    }
+                let (first, second) = match stored {
+                    Some(Attestation::X509(
+                        X509Attestation::ClientCertificates { primary, secondary }
+                        | X509Attestation::SigningCertificates { primary, secondary },
+                    )) => (primary.as_ref(), secondary.as_ref()),
                     _ => (None, None),
                 };
-                let mut draw = || SymmetricKey::generate(rng, SymmetricKey::ENROLLMENT_LENGTH);
-                Ok(Attestation::SymmetricKey {
-                    primary: primary.or(old_primary).unwrap_or_else(&mut draw),
-                    secondary: secondary.or(old_secondary).unwrap_or_else(&mut draw),
+                let primary = primary.change(first, second, &format!("{path}.primary"))?;
+                let secondary = secondary.change(second, first, &format!("{path}.secondary"))?;
+                AttestationChange::X509(match kind {
+                    EnrollmentKind::Group => X509Change::SigningCertificates { primary, secondary },
+                    EnrollmentKind::Individual => X509Change::ClientCertificates { primary, secondary },
                 })
+            }
+            Self::SymmetricKey { primary, secondary } => {
+                AttestationChange::SymmetricKey { primary, secondary }
             }
             Self::Tpm {
                 endorsement_key,
                 storage_root_key,
-            } => Ok(Attestation::Tpm {
+            } => AttestationChange::Tpm {
                 endorsement_key,
                 storage_root_key,
-            }),
-        }
+            },
+        })
     }
 }
 
 impl Slot {
-    fn resolve(self, stored: &[Certificate], path: &str) -> Result<Option<Certificate>, Error> {
+    fn change(
+        self,
+        own: Option<&Certificate>,
+        other: Option<&Certificate>,
+        path: &str,
+    ) -> Result<SlotChange<Certificate>, Error> {
         match self {
-            Self::Clear => Ok(None),
-            Self::Set(certificate) => Ok(Some(certificate)),
-            Self::Keep(info) => stored
-                .iter()
-                .find(|certificate| info.is_of(certificate))
-                .cloned()
-                .map(Some)
-                .ok_or_else(|| {
-                    Error::field(
-                        path,
-                        "names a certificate by its facts that is not stored: send the certificate itself",
-                    )
-                }),
+            Self::Clear => Ok(SlotChange::Clear),
+            Self::Set(certificate) => Ok(SlotChange::Set(certificate)),
+            Self::Keep(info) => match (own, other) {
+                (Some(own), _) if info.is_of(own) => Ok(SlotChange::Keep),
+                (_, Some(other)) if info.is_of(other) => Ok(SlotChange::Set(other.clone())),
+                _ => Err(Error::field(
+                    path,
+                    "names a certificate by its facts that is not stored: send the certificate itself",
+                )),
+            },
         }
     }
 }

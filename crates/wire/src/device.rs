@@ -8,9 +8,8 @@ mod bulk;
 use muster_model::identity::{
     Authentication, AuthenticationKind, DeviceCounts, DeviceIdentity, DeviceStatus, StatusReason,
 };
-use muster_model::{DeviceId, SymmetricKey, Wall};
+use muster_model::{DeviceId, Wall};
 use muster_pki::Thumbprint;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::body::{self, HUB_BODY};
@@ -142,20 +141,6 @@ pub enum AuthenticationInput {
     Given(Authentication),
     /// Two new keys.
     NewKeys,
-}
-
-impl DeviceInput {
-    /// Fills the gaps: keys are drawn, and where nothing was said the stored credential stays.
-    pub fn authentication(&self, stored: Option<&Authentication>, rng: &mut dyn Rng) -> Authentication {
-        match (&self.authentication, stored) {
-            (Some(AuthenticationInput::Given(given)), _) => given.clone(),
-            (None, Some(stored)) => stored.clone(),
-            (Some(AuthenticationInput::NewKeys), _) | (None, None) => Authentication::Sas {
-                primary: SymmetricKey::generate(rng, SymmetricKey::HUB_LENGTH),
-                secondary: SymmetricKey::generate(rng, SymmetricKey::HUB_LENGTH),
-            },
-        }
-    }
 }
 
 impl DeviceDocument {

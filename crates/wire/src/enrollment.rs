@@ -6,8 +6,9 @@
 mod bulk;
 
 use muster_model::dps::{
-    AllocationPolicy, Attestation, CustomAllocation, EnrollmentGroup, EnrollmentTerms, IndividualEnrollment,
-    ProvisioningStatus, RegistrationState, ReprovisionPolicy,
+    AllocationPolicy, Attestation, CustomAllocation, EnrollmentGroup, EnrollmentTerms, GroupChange,
+    IndividualChange, IndividualEnrollment, ProvisioningStatus, RegistrationState, ReprovisionPolicy,
+    TermsChange,
 };
 use muster_model::{DeviceId, ETag, EnrollmentGroupId, HubName, Json, RegistrationId, Wall};
 use serde::{Deserialize, Serialize};
@@ -224,6 +225,36 @@ pub struct GroupInput {
     pub terms: EnrollmentTerms,
 }
 
+impl IndividualInput {
+    /// Makes of it what the domain takes. `stored` is the mechanism under the same id.
+    ///
+    /// # Errors
+    /// As for [`AttestationInput::change`].
+    pub fn change(self, stored: Option<&Attestation>) -> Result<IndividualChange, Error> {
+        Ok(IndividualChange {
+            id: self.id,
+            device_id: self.device_id,
+            device_information: self.device_information,
+            attestation: self.attestation.change(stored)?,
+            terms: terms_change(self.terms),
+        })
+    }
+}
+
+impl GroupInput {
+    /// Makes of it what the domain takes. `stored` is the mechanism under the same id.
+    ///
+    /// # Errors
+    /// As for [`AttestationInput::change`].
+    pub fn change(self, stored: Option<&Attestation>) -> Result<GroupChange, Error> {
+        Ok(GroupChange {
+            id: self.id,
+            attestation: self.attestation.change(stored)?,
+            terms: terms_change(self.terms),
+        })
+    }
+}
+
 impl IndividualDocument {
     /// Shows an enrollment; keys only where `secrets` says so, and `state` when one enrollment is read.
     pub fn of(
@@ -405,6 +436,18 @@ pub const fn status_text(status: ProvisioningStatus) -> &'static str {
     match status {
         ProvisioningStatus::Disabled => "disabled",
         ProvisioningStatus::Enabled => "enabled",
+    }
+}
+
+fn terms_change(terms: EnrollmentTerms) -> TermsChange {
+    TermsChange {
+        status: terms.status,
+        iot_edge: terms.iot_edge,
+        initial_twin: terms.initial_twin,
+        reprovision: terms.reprovision,
+        allocation: terms.allocation,
+        hubs: terms.hubs,
+        custom_allocation: terms.custom_allocation,
     }
 }
 

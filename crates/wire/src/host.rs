@@ -39,7 +39,7 @@ pub enum Host {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Domain {
     /// Under which names are handed out, in lower case.
-    domain: String,
+    name: String,
     /// Whether the vendor's names lead here as well.
     vendor: bool,
     /// Further names of the machine, in lower case.
@@ -49,7 +49,7 @@ pub struct Domain {
 impl Default for Domain {
     fn default() -> Self {
         Self {
-            domain: "muster.localhost".to_owned(),
+            name: "muster.localhost".to_owned(),
             vendor: false,
             machine: Vec::new(),
         }
@@ -71,7 +71,7 @@ impl Domain {
             ));
         }
         Ok(Self {
-            domain,
+            name: domain,
             ..Self::default()
         })
     }
@@ -96,7 +96,7 @@ impl Domain {
 
     /// The domain itself.
     pub fn as_str(&self) -> &str {
-        &self.domain
+        &self.name
     }
 
     /// Further names of the machine.
@@ -106,22 +106,22 @@ impl Domain {
 
     /// The one full name of a hub.
     pub fn hub(&self, name: &HubName) -> String {
-        format!("{}.{HUBS}.{}", name.folded(), self.domain)
+        format!("{}.{HUBS}.{}", name.folded(), self.name)
     }
 
     /// The one full name of a provisioning service.
     pub fn service(&self, name: &DpsName) -> String {
-        format!("{}.{SERVICES}.{}", name.folded(), self.domain)
+        format!("{}.{SERVICES}.{}", name.folded(), self.name)
     }
 
     /// The name under which management shows the portal of a provisioning service.
     pub fn service_portal(&self, name: &DpsName) -> String {
-        format!("{}.services.{SERVICES}.{}", name.folded(), self.domain)
+        format!("{}.services.{SERVICES}.{}", name.folded(), self.name)
     }
 
     /// The name that all provisioning services share.
     pub fn global(&self) -> String {
-        format!("{SHARED}.{SERVICES}.{}", self.domain)
+        format!("{SHARED}.{SERVICES}.{}", self.name)
     }
 
     /// The suffixes under which resources are named: of hubs and of provisioning services, ours first.
@@ -172,8 +172,8 @@ impl Domain {
     }
 
     fn domains(&self) -> impl Iterator<Item = &str> {
-        let vendor = (self.vendor && self.domain != VENDOR).then_some(VENDOR);
-        std::iter::once(self.domain.as_str()).chain(vendor)
+        let vendor = (self.vendor && self.name != VENDOR).then_some(VENDOR);
+        std::iter::once(self.name.as_str()).chain(vendor)
     }
 
     fn is_machine(&self, name: &str) -> bool {

@@ -100,7 +100,7 @@ pub fn group_list<'a>(groups: impl IntoIterator<Item = &'a ResourceGroup>, scope
 pub fn parse_group(body: &[u8], name: &ResourceGroupName) -> Result<ResourceGroup, Error> {
     let mut document: Map<String, Value> = body::read(body, ARM_BODY)?;
     let location: Option<Location> = take_location(&mut document)?;
-    let tags: Json = take_tags(&mut document)?;
+    let tags = take_tags(&mut document)?.unwrap_or_else(Json::empty_object);
     Ok(ResourceGroup {
         name: name.clone(),
         location: location.ok_or_else(|| Error::Missing("location".into()))?,

@@ -22,16 +22,16 @@ const MAX_RETENTION_DAYS: u64 = 3650;
 pub struct HubInput {
     /// Where it is said to be; that of its group where absent.
     pub location: Option<Location>,
-    /// The caller's tags.
-    pub tags: Json,
+    /// The caller's tags, where the document has the member.
+    pub tags: Option<Json>,
     /// Partitions, where the caller names a number; it counts only when the hub is made.
     pub partitions: Option<PartitionCount>,
-    /// Days for which events are kept; 1 where absent.
+    /// Days for which events are kept, where the caller names a number.
     pub retention_days: Option<u16>,
-    /// Bytes of events kept at most (`retentionSizeInBytes`, a member of ours).
-    pub retention_bytes: Option<u64>,
-    /// Whether devices may not use tokens.
-    pub disable_device_sas: bool,
+    /// Bytes of events kept at most (`retentionSizeInBytes`, a member of ours): `Some(None)` lifts the bound.
+    pub retention_bytes: Option<Option<u64>>,
+    /// Whether devices may not use tokens, where the caller says so.
+    pub disable_device_sas: Option<bool>,
     /// The rest of the document.
     pub document: Json,
     /// Policies; `None` and an empty list keep what is there.
@@ -87,15 +87,15 @@ impl HubInput {
                     .ok_or_else(|| Error::field(days, "must be 1 to 3650"))
             })
             .transpose()?;
-        let retention_bytes = number(
-            events.remove("retentionSizeInBytes"),
-            &format!("{path}.events.retentionSizeInBytes"),
-        )?;
+        let bytes = events.remove("retentionSizeInBytes");
+        let retention_bytes = match &bytes {
+            None => None,
+            Some(_) => Some(number(bytes, &format!("{path}.events.retentionSizeInBytes"))?),
+        };
         let disable_device_sas = switch(
-            properties.remove("disableDeviceSAS"),
+            properties.remove("disableDeviceSAS").as_ref(),
             "properties.disableDeviceSAS",
-        )?
-        .unwrap_or(false);
+        )?;
         let policies = parse_policies(properties.remove("authorizationPolicies"), HubRights::parse)?;
         document.insert("properties".into(), Value::Object(properties));
         Ok(Self {
@@ -161,9 +161,8 @@ pub fn hub(hub: &Hub, scope: Scope<'_>, with_policies: bool) -> Value {
     });
     if let Value::Object(shown) = &mut shown {
         for (name, value) in &written {
-            if name == "identity" && !value.is_null() {
-                shown.insert(name.clone(), value.clone());
-            } else if !shown.contains_key(name) && !value.is_null() {
+            // An identity is the caller's to set; the other members that are shown already are the server's.
+            if !value.is_null() && (name == "identity" || !shown.contains_key(name)) {
                 shown.insert(name.clone(), value.clone());
             }
         }

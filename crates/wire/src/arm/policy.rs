@@ -1,8 +1,7 @@
-//! Shared access policies: rules as management lists and takes them.
+//! Shared access policies: rules as management lists and takes them. Missing keys are drawn by the control plane.
 
-use muster_model::access::{AccessPolicy, DpsRights, HubRights, Rights};
+use muster_model::access::{AccessPolicy, Rights};
 use muster_model::{PolicyName, SymmetricKey};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -40,6 +39,13 @@ impl<R: Rights> From<&AccessPolicy<R>> for PolicyDocument {
     }
 }
 
+impl PolicyDocument {
+    /// Writes the body.
+    pub fn to_json(&self) -> String {
+        crate::body::write(self)
+    }
+}
+
 /// A policy as a caller wants it; keys that are missing are drawn, which is how one is renewed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PolicyInput<R: Rights> {
@@ -51,58 +57,6 @@ pub struct PolicyInput<R: Rights> {
     pub secondary: Option<SymmetricKey>,
     /// What it permits.
     pub rights: R,
-}
-
-/// Makes the set of policies to be stored. An absent and an empty list keep what is there; where nothing is, `ready`
-/// makes the set of a new resource.
-pub fn resolve_policies<R: Rights>(
-    wanted: Option<Vec<PolicyInput<R>>>,
-    stored: &[AccessPolicy<R>],
-    ready: impl FnOnce(&mut dyn Rng) -> Vec<AccessPolicy<R>>,
-    rng: &mut dyn Rng,
-) -> Vec<AccessPolicy<R>> {
-    match wanted {
-        Some(wanted) if !wanted.is_empty() => wanted
-            .into_iter()
-            .map(|policy| AccessPolicy {
-                name: policy.name,
-                primary: policy
-                    .primary
-                    .unwrap_or_else(|| SymmetricKey::generate(rng, SymmetricKey::HUB_LENGTH)),
-                secondary: policy
-                    .secondary
-                    .unwrap_or_else(|| SymmetricKey::generate(rng, SymmetricKey::HUB_LENGTH)),
-                rights: policy.rights,
-            })
-            .collect(),
-        _ if stored.is_empty() => ready(rng),
-        _ => stored.to_vec(),
-    }
-}
-
-/// Draws the policies of a new hub. Source: IoT Hub, "Control access", read 2026-11.
-pub fn default_hub_policies(rng: &mut dyn Rng) -> Vec<AccessPolicy<HubRights>> {
-    let owner = HubRights::REGISTRY_WRITE
-        .with(HubRights::SERVICE_CONNECT)
-        .with(HubRights::DEVICE_CONNECT);
-    [
-        ("iothubowner", owner),
-        ("service", HubRights::SERVICE_CONNECT),
-        ("device", HubRights::DEVICE_CONNECT),
-        ("registryRead", HubRights::REGISTRY_READ),
-        ("registryReadWrite", HubRights::REGISTRY_WRITE),
-    ]
-    .into_iter()
-    .filter_map(|(name, rights)| draw(name, rights, rng))
-    .collect()
-}
-
-/// Draws the policy of a new provisioning service. Source: DPS, "Control access", read 2026-11.
-pub fn default_service_policies(rng: &mut dyn Rng) -> Vec<AccessPolicy<DpsRights>> {
-    let owner = DpsRights::SERVICE_CONFIG
-        .with(DpsRights::DEVICE_CONNECT)
-        .with(DpsRights::ENROLLMENT_WRITE);
-    draw("provisioningserviceowner", owner, rng).into_iter().collect()
 }
 
 /// Makes the list of policies that `listkeys` answers.
@@ -152,13 +106,4 @@ pub(super) fn parse_policies<R: Rights>(
         });
     }
     Ok(Some(policies))
-}
-
-fn draw<R: Rights>(name: &str, rights: R, rng: &mut dyn Rng) -> Option<AccessPolicy<R>> {
-    Some(AccessPolicy {
-        name: PolicyName::parse(name).ok()?,
-        primary: SymmetricKey::generate(rng, SymmetricKey::HUB_LENGTH),
-        secondary: SymmetricKey::generate(rng, SymmetricKey::HUB_LENGTH),
-        rights,
-    })
 }

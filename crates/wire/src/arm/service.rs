@@ -25,10 +25,10 @@ const MAX_LINKS: usize = 50;
 pub struct ServiceInput {
     /// Where it is said to be; that of its group where absent.
     pub location: Option<Location>,
-    /// The caller's tags.
-    pub tags: Json,
-    /// How a hub is chosen.
-    pub allocation: AllocationPolicy,
+    /// The caller's tags, where the document has the member.
+    pub tags: Option<Json>,
+    /// How a hub is chosen, where the caller says so.
+    pub allocation: Option<AllocationPolicy>,
     /// The hubs it may assign; `None` where the document has no such member.
     pub links: Option<Vec<LinkInput>>,
     /// The rest of the document.
@@ -99,13 +99,13 @@ impl ServiceInput {
             properties.remove(name);
         }
         let allocation = match properties.remove("allocationPolicy") {
-            None | Some(Value::Null) => AllocationPolicy::Hashed,
-            Some(Value::String(text)) => parse_allocation(&text).ok_or_else(|| {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(parse_allocation(&text).ok_or_else(|| {
                 Error::field(
                     "properties.allocationPolicy",
                     "must be Hashed, GeoLatency or Static",
                 )
-            })?,
+            })?),
             Some(_) => return Err(Error::Type("properties.allocationPolicy".into())),
         };
         let links = parse_links(properties.remove("iotHubs"), domain)?;
@@ -363,7 +363,7 @@ fn parse_link(mut item: Map<String, Value>, path: &str, domain: &Domain) -> Resu
         credential,
         location: take_location(&mut item)?,
         apply_allocation: switch(
-            item.remove("applyAllocationPolicy"),
+            item.remove("applyAllocationPolicy").as_ref(),
             &format!("{path}.applyAllocationPolicy"),
         )?
         .unwrap_or(true),

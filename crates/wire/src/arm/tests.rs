@@ -1,7 +1,7 @@
 use muster_model::access::{AccessPolicy, DpsRights, HubRights};
 use muster_model::dps::AllocationPolicy;
 use muster_model::estate::{ConsumerGroup, Hub, HubLink, ProvisioningService, ResourceGroup};
-use muster_model::{DpsKey, ETag, HubKey, IdScope, PartitionCount, PolicyName, Random, SymmetricKey, Wall};
+use muster_model::{DpsKey, ETag, HubKey, IdScope, PartitionCount, PolicyName, SymmetricKey, Wall};
 use proptest::prelude::*;
 
 use super::*;
@@ -32,14 +32,13 @@ fn stored_hub(body: &str) -> Hub {
         location: input
             .location
             .unwrap_or_else(|| Location::parse("westus").unwrap()),
-        tags: input.tags,
+        tags: input.tags.unwrap_or_else(Json::empty_object),
         partitions: input.partitions.unwrap_or(PartitionCount::DEFAULT),
         retention_days: input.retention_days.unwrap_or(1),
-        retention_bytes: input.retention_bytes,
-        disable_device_sas: input.disable_device_sas,
+        retention_bytes: input.retention_bytes.flatten(),
+        disable_device_sas: input.disable_device_sas.unwrap_or(false),
         document: input.document,
-        policies: Random::from_number(1)
-            .draw(|rng| resolve_policies(input.policies, &[], default_hub_policies, rng)),
+        policies: Vec::new(),
         consumer_groups: Vec::new(),
         created: Wall::from_seconds(1_611_966_518),
         etag: ETag::new(0x0143_e8ce),
@@ -163,41 +162,28 @@ fn settings_that_would_not_hold_are_refused_by_name() {
 }
 
 #[test]
-fn policies_are_kept_replaced_and_renewed() {
-    let random = Random::from_number(3);
-    let stored = random.draw(default_hub_policies);
-    let names: Vec<_> = stored
-        .iter()
-        .map(|p| (p.name.as_str(), p.rights.to_string()))
-        .collect();
-    assert_eq!(
-        names[0],
-        (
-            "iothubowner",
-            "RegistryWrite, ServiceConnect, DeviceConnect".to_owned()
-        )
-    );
-    assert_eq!(names.len(), 5);
-    for kept in [None, Some(Vec::new())] {
-        let same = random.draw(|rng| resolve_policies(kept, &stored, default_hub_policies, rng));
-        assert_eq!(same, stored);
-    }
+fn policies_are_read_with_missing_keys_and_listed_with_them() {
     let key = SymmetricKey::new(vec![9; 32]).unwrap();
     let body = format!(
         "{{\"properties\":{{\"authorizationPolicies\":[{{\"keyName\":\"service\",\"primaryKey\":\"{}\",\
          \"rights\":\"ServiceConnect,DeviceConnect\"}}]}}}}",
         key.to_base64().as_str()
     );
-    let input = HubInput::parse(body.as_bytes()).unwrap();
-    let renewed = random.draw(|rng| resolve_policies(input.policies, &stored, default_hub_policies, rng));
-    assert_eq!(renewed.len(), 1);
-    assert_eq!(renewed[0].primary, key);
-    assert_ne!(renewed[0].secondary, stored[1].secondary);
+    let policies = HubInput::parse(body.as_bytes()).unwrap().policies.unwrap();
+    assert_eq!(policies.len(), 1);
+    assert_eq!(policies[0].primary.as_ref(), Some(&key));
+    assert_eq!(policies[0].secondary, None);
     assert_eq!(
-        renewed[0].rights,
+        policies[0].rights,
         HubRights::SERVICE_CONNECT.with(HubRights::DEVICE_CONNECT)
     );
-    let shown = key_list(&renewed).to_json();
+    let stored = AccessPolicy {
+        name: policies[0].name.clone(),
+        primary: key.clone(),
+        secondary: key,
+        rights: policies[0].rights,
+    };
+    let shown = key_list(&[stored]).to_json();
     assert!(
         shown.contains("\"rights\":\"ServiceConnect, DeviceConnect\""),
         "{shown}"
@@ -206,11 +192,7 @@ fn policies_are_kept_replaced_and_renewed() {
         List::<PolicyDocument>::read(shown.as_bytes()).unwrap().value[0].key_name,
         "service"
     );
-    let owner = random.draw(default_service_policies);
-    assert_eq!(
-        owner[0].rights.to_string(),
-        "ServiceConfig, DeviceConnect, EnrollmentWrite"
-    );
+    assert_eq!(HubInput::parse(b"{}").unwrap().policies, None);
 }
 
 fn stored_service(body: &str) -> (ProvisioningService, Option<Vec<LinkInput>>) {
@@ -227,9 +209,9 @@ fn stored_service(body: &str) -> (ProvisioningService, Option<Vec<LinkInput>>) {
         name: DpsName::parse("D-1").unwrap(),
         group: group_name(),
         location: Location::parse("westus").unwrap(),
-        tags: input.tags,
+        tags: input.tags.unwrap_or_else(Json::empty_object),
         id_scope: IdScope::parse("0ne00000012").unwrap(),
-        allocation: input.allocation,
+        allocation: input.allocation.unwrap_or_default(),
         links: vec![
             HubLink {
                 hub: HubKey::new(1),
@@ -344,7 +326,7 @@ fn links_that_break_a_rule_are_refused() {
             r#"[{"hostName":"abc.azure-devices.muster.localhost"},{"hostName":"ABC.azure-devices.muster.localhost"}]"#,
             "the hub abc stands twice",
         ),
-        (r#"{}"#, "properties.iotHubs has a type"),
+        ("{}", "properties.iotHubs has a type"),
     ] {
         let body = format!("{{\"properties\":{{\"iotHubs\":{items}}}}}");
         let error = ServiceInput::parse(body.as_bytes(), &Domain::default()).unwrap_err();
@@ -354,7 +336,7 @@ fn links_that_break_a_rule_are_refused() {
         br#"{"properties":{"allocationPolicy":"geolatency"}}"#,
         &Domain::default(),
     );
-    assert_eq!(policy.unwrap().allocation, AllocationPolicy::GeoLatency);
+    assert_eq!(policy.unwrap().allocation, Some(AllocationPolicy::GeoLatency));
     assert!(
         ServiceInput::parse(
             br#"{"properties":{"allocationPolicy":"Custom"}}"#,

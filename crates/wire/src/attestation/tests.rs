@@ -1,5 +1,3 @@
-use muster_model::Random;
-
 use super::*;
 
 pub(crate) const PEM: &str = include_str!("../../tests/data/openssl-self-signed.pem");
@@ -14,8 +12,8 @@ fn parse(text: &str, kind: EnrollmentKind) -> Result<AttestationInput, Error> {
         .parse(kind)
 }
 
-fn resolve(input: AttestationInput, old: Option<&Attestation>) -> Result<Attestation, Error> {
-    Random::from_number(1).draw(|rng| input.resolve(old, rng))
+fn change(input: AttestationInput, old: Option<&Attestation>) -> Result<AttestationChange, Error> {
+    input.change(old)
 }
 
 #[test]
@@ -28,10 +26,10 @@ fn every_text_form_of_a_certificate_is_taken() {
         });
         let input = parse(&body.to_string(), EnrollmentKind::Individual).unwrap();
         assert_eq!(
-            resolve(input, None).unwrap(),
-            Attestation::X509(X509Attestation::ClientCertificates {
-                primary: Some(stored()),
-                secondary: None
+            change(input, None).unwrap(),
+            AttestationChange::X509(X509Change::ClientCertificates {
+                primary: SlotChange::Set(stored()),
+                secondary: SlotChange::Clear
             })
         );
     }
@@ -71,8 +69,13 @@ fn a_place_with_facts_alone_keeps_its_certificate_even_when_the_places_are_swapp
         secondary: None,
     });
     let shown = AttestationDocument::of(&old, false);
-    let kept = resolve(shown.parse(EnrollmentKind::Individual).unwrap(), Some(&old)).unwrap();
-    assert_eq!(kept, old);
+    assert_eq!(
+        change(shown.parse(EnrollmentKind::Individual).unwrap(), Some(&old)).unwrap(),
+        AttestationChange::X509(X509Change::ClientCertificates {
+            primary: SlotChange::Keep,
+            secondary: SlotChange::Clear
+        })
+    );
 
     let info = CertificateInfo::of(&stored());
     let swapped = AttestationInput::Certificates {
@@ -81,10 +84,10 @@ fn a_place_with_facts_alone_keeps_its_certificate_even_when_the_places_are_swapp
         secondary: Slot::Keep(info.clone()),
     };
     assert_eq!(
-        resolve(swapped, Some(&old)).unwrap(),
-        Attestation::X509(X509Attestation::ClientCertificates {
-            primary: None,
-            secondary: Some(stored())
+        change(swapped, Some(&old)).unwrap(),
+        AttestationChange::X509(X509Change::ClientCertificates {
+            primary: SlotChange::Clear,
+            secondary: SlotChange::Set(stored())
         })
     );
     let unknown = AttestationInput::Certificates {
@@ -92,7 +95,7 @@ fn a_place_with_facts_alone_keeps_its_certificate_even_when_the_places_are_swapp
         primary: Slot::Keep(info),
         secondary: Slot::Clear,
     };
-    let error = resolve(unknown, None).unwrap_err();
+    let error = change(unknown, None).unwrap_err();
     assert!(
         error
             .to_string()
@@ -101,21 +104,32 @@ fn a_place_with_facts_alone_keeps_its_certificate_even_when_the_places_are_swapp
 }
 
 #[test]
-fn missing_keys_are_kept_or_drawn() {
-    let input = |text| parse(text, EnrollmentKind::Group).unwrap();
-    let empty = "{\"type\":\"symmetricKey\"}";
-    let Attestation::SymmetricKey { primary, secondary } = resolve(input(empty), None).unwrap() else {
+fn keys_are_read_where_they_are_there_and_shown_only_on_demand() {
+    let empty = parse(
+        "{\"type\":\"symmetricKey\",\"symmetricKey\":{\"primaryKey\":\"\"}}",
+        EnrollmentKind::Group,
+    );
+    assert_eq!(
+        empty,
+        Ok(AttestationInput::SymmetricKey {
+            primary: None,
+            secondary: None
+        })
+    );
+    let old = Attestation::SymmetricKey {
+        primary: SymmetricKey::new(vec![1; 64]).unwrap(),
+        secondary: SymmetricKey::new(vec![2; 64]).unwrap(),
+    };
+    let shown = AttestationDocument::of(&old, true);
+    let Attestation::SymmetricKey { primary, secondary } = old.clone() else {
         panic!("symmetric keys are due");
     };
-    assert_eq!(primary.bytes().len(), 64);
-    assert_ne!(primary.bytes(), secondary.bytes());
-
-    let old = Attestation::SymmetricKey { primary, secondary };
-    assert_eq!(resolve(input(empty), Some(&old)).unwrap(), old);
-    let shown = AttestationDocument::of(&old, true);
     assert_eq!(
-        resolve(shown.parse(EnrollmentKind::Group).unwrap(), None).unwrap(),
-        old
+        change(shown.parse(EnrollmentKind::Group).unwrap(), None),
+        Ok(AttestationChange::SymmetricKey {
+            primary: Some(primary),
+            secondary: Some(secondary)
+        })
     );
     assert_eq!(
         serde_json::to_string(&AttestationDocument::of(&old, false)).unwrap(),
@@ -130,10 +144,20 @@ fn references_name_ca_certificates() {
         EnrollmentKind::Group,
     )
     .unwrap();
-    let attestation = resolve(input, None).unwrap();
-    let shown = serde_json::to_string(&AttestationDocument::of(&attestation, false)).unwrap();
+    let primary = CertificateName::parse("root-1").ok();
     assert_eq!(
-        shown,
+        change(input, None),
+        Ok(AttestationChange::X509(X509Change::CaReferences {
+            primary: primary.clone(),
+            secondary: None
+        }))
+    );
+    let stored = Attestation::X509(X509Attestation::CaReferences {
+        primary,
+        secondary: None,
+    });
+    assert_eq!(
+        serde_json::to_string(&AttestationDocument::of(&stored, false)).unwrap(),
         "{\"type\":\"x509\",\"x509\":{\"caReferences\":{\"primary\":\"root-1\"}}}"
     );
 }

@@ -1,4 +1,4 @@
-use muster_model::{ETag, GenerationId, HubKey, Random};
+use muster_model::{ETag, GenerationId, HubKey, SymmetricKey};
 use proptest::prelude::*;
 
 use super::*;
@@ -106,23 +106,6 @@ fn a_credential_is_inferred_where_no_kind_is_named() {
         parse(",\"authentication\":{\"symmetricKey\":{\"primaryKey\":\"\",\"secondaryKey\":\"\"}}").unwrap();
     assert_eq!(empty.authentication, Some(AuthenticationInput::NewKeys));
     assert_eq!(parse("").unwrap().authentication, None);
-}
-
-#[test]
-fn keys_are_drawn_and_an_unmentioned_credential_stays() {
-    let random = Random::from_number(1);
-    let drawn = random.draw(|rng| parse("").unwrap().authentication(None, rng));
-    let Authentication::Sas { primary, secondary } = &drawn else {
-        panic!("keys are due");
-    };
-    assert_eq!(primary.bytes().len(), 32);
-    assert_ne!(primary.bytes(), secondary.bytes());
-    let kept = random.draw(|rng| {
-        parse("")
-            .unwrap()
-            .authentication(Some(&Authentication::CertificateAuthority), rng)
-    });
-    assert_eq!(kept, Authentication::CertificateAuthority);
 }
 
 #[test]
