@@ -1,10 +1,11 @@
 //! Everything that the gateway calls, wired once by the binary.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_dps::{Enrollments, Groups, Registrar, Registrations};
-use muster_hub::{Authenticator, Events, Identities, Telemetry};
+use muster_hub::{Activity, Authenticator, Events, Identities, Telemetry};
 use muster_model::{Clock, Random};
 use muster_resources::{Access, Certificates, Directory, Hubs, RefusalLog, Refusals, ServerFacts, Services};
 use muster_wire::api_version::ApiVersion;
@@ -56,12 +57,16 @@ pub struct Backend {
     pub identities: Identities,
     /// Device-to-cloud messages.
     pub telemetry: Telemetry,
+    /// When devices last did something.
+    pub activity: Arc<Activity>,
     /// Reading device-to-cloud messages.
     pub events: Events,
     /// Whether the server can do its work.
     pub readiness: Arc<dyn Readiness>,
+    /// Work that an operator orders.
+    pub maintenance: Arc<dyn Maintenance>,
     /// The certificates that clients are to trust, in PEM.
-    pub trusted: Arc<dyn Fn() -> String + Send + Sync>,
+    pub trusted: Arc<dyn Fn() -> std::io::Result<String> + Send + Sync>,
     /// Versions that were warned of.
     pub warned: Warned,
 }
@@ -70,6 +75,15 @@ pub struct Backend {
 pub trait Readiness: Send + Sync {
     /// Everything that keeps the server from its work; empty when it is ready.
     fn obstacles(&self) -> Vec<String>;
+}
+
+/// Does the work that an operator orders. Blocks; it is called on a thread of its own.
+pub trait Maintenance: Send + Sync {
+    /// Writes a backup of registry and event log into a folder that does not exist yet.
+    ///
+    /// # Errors
+    /// One sentence for the operator.
+    fn backup(&self, folder: &Path) -> Result<(), String>;
 }
 
 /// Versions that were warned of, so that each is named once.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 /// The body of an answer.
 #[derive(Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Known whole; sent with its length.
     Whole(Option<Bytes>),
     /// Known whole; sent in chunks, as Azure sends what devices are told.
@@ -60,7 +60,7 @@ impl Body for Answer {
 
 /// A body of a request that was not read to its end.
 #[derive(Debug, thiserror::Error)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// The client broke off, or sent what is not HTTP.
     #[error("the body broke off: {0}")]
     Broken(#[source] hyper::Error),
@@ -76,7 +76,7 @@ pub enum ReadError {
 ///
 /// # Errors
 /// [`ReadError`].
-pub async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, ReadError> {
+pub(crate) async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, ReadError> {
     // A length that is announced and too long is refused before anything is read.
     if body.size_hint().lower() > limit as u64 {
         return Err(ReadError::TooLong(limit));
@@ -84,7 +84,9 @@ pub async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, ReadError> 
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(ReadError::Broken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(ReadError::Broken)?.into_data() else {
+            continue;
+        };
         let so_far = first.as_ref().map_or(0, Bytes::len) + rest.len();
         if so_far + data.len() > limit {
             return Err(ReadError::TooLong(limit));

@@ -42,7 +42,11 @@ impl Caller {
                 }
             }
         };
-        Self { address: peer.addr, server_name: peer.server_name.clone(), presented }
+        Self {
+            address: peer.addr,
+            server_name: peer.server_name.clone(),
+            presented,
+        }
     }
 
     /// The chain, where one was read.

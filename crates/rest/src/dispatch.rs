@@ -49,7 +49,10 @@ pub(crate) async fn dispatch(
         tracking,
         now,
         host,
-        path: path.as_ref().map(|path| path.segments().join("/")).unwrap_or_default(),
+        path: path
+            .as_ref()
+            .map(|path| path.segments().join("/"))
+            .unwrap_or_default(),
         query: Query::parse(head.uri.query()),
         headers: head.headers,
         body: Some(body),
@@ -98,7 +101,11 @@ async fn route(
 
 fn unknown_hub(exchange: &mut Exchange<'_>) -> Problem {
     exchange.trail.action = "call a hub";
-    exchange.trail.target = exchange.headers.get(HOST).and_then(|h| h.to_str().ok()).map(str::to_owned);
+    exchange.trail.target = exchange
+        .headers
+        .get(HOST)
+        .and_then(|h| h.to_str().ok())
+        .map(str::to_owned);
     Problem::new(ErrorCode::GenericNotFound).with_reason(ReasonCode::HubUnknown)
 }
 
@@ -127,8 +134,12 @@ fn serves(host: &Host, surface: Surface) -> bool {
 
 /// The surface whose form of errors fits a path that leads nowhere.
 fn guess_surface(host: &Host, path: Option<&Path>) -> Surface {
-    let first = path.and_then(|path| path.segments().first()).map(|s| s.to_ascii_lowercase());
-    let second = path.and_then(|path| path.segments().get(1)).map(|s| s.to_ascii_lowercase());
+    let first = path
+        .and_then(|path| path.segments().first())
+        .map(|s| s.to_ascii_lowercase());
+    let second = path
+        .and_then(|path| path.segments().get(1))
+        .map(|s| s.to_ascii_lowercase());
     match host {
         Host::Global => Surface::DpsDevice,
         Host::Service(_) => Surface::DpsService,
@@ -136,7 +147,9 @@ fn guess_surface(host: &Host, path: Option<&Path>) -> Surface {
         Host::Machine => match (first.as_deref(), second.as_deref()) {
             (Some("enrollments" | "enrollmentgroups" | "registrations"), _) => Surface::DpsService,
             (_, Some("registrations")) => Surface::DpsDevice,
-            (Some("subscriptions" | "tenants" | "metadata" | "providers" | "muster"), _) | (None, _) => Surface::Arm,
+            (Some("subscriptions" | "tenants" | "metadata" | "providers" | "muster"), _) | (None, _) => {
+                Surface::Arm
+            }
             _ => Surface::HubService,
         },
     }
@@ -160,8 +173,15 @@ fn refuse(exchange: Exchange<'_>, operation: &'static str, problem: Problem) -> 
         exchange.backend.refusal_log.report(exchange.refusal(reason));
     }
     let certificates = exchange.surface == Surface::Arm
-        && exchange.path.split('/').any(|part| part.eq_ignore_ascii_case("certificates"));
-    let body = if certificates { fault.certificate_body() } else { fault.body() };
+        && exchange
+            .path
+            .split('/')
+            .any(|part| part.eq_ignore_ascii_case("certificates"));
+    let body = if certificates {
+        fault.certificate_body()
+    } else {
+        fault.body()
+    };
     let mut response = json(status, body);
     if let Some((name, value)) = fault.header() {
         set_header(&mut response, http::HeaderName::from_static(name), &value);
@@ -171,7 +191,9 @@ fn refuse(exchange: Exchange<'_>, operation: &'static str, problem: Problem) -> 
     }
     if problem.code == ErrorCode::ArmUnauthenticated {
         let challenge = HeaderValue::from_static("Bearer realm=\"muster\"");
-        response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
+        response
+            .headers_mut()
+            .insert(http::header::WWW_AUTHENTICATE, challenge);
     }
     Done {
         response,

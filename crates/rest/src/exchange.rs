@@ -70,7 +70,9 @@ impl Exchange<'_> {
 
     /// Reads the body, within `limit` bytes and the time that callers are given.
     pub(crate) async fn read_body(&mut self, limit: usize) -> Result<Bytes, Problem> {
-        let Some(incoming) = self.body.take() else { return Ok(Bytes::new()) };
+        let Some(incoming) = self.body.take() else {
+            return Ok(Bytes::new());
+        };
         match muster_net::time::timeout(self.backend.config.body_time, body::read(incoming, limit)).await {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(error)) => Err(Problem::body(self.surface, &error)),
@@ -101,8 +103,15 @@ impl Exchange<'_> {
         let Some(value) = self.headers.get(http::header::AUTHORIZATION) else {
             return Ok(Authorization::Nothing);
         };
-        let text = value.to_str().map_err(|_| self.unauthorized(ReasonCode::TokenMalformed))?.trim();
-        if let Some(token) = text.get(..7).filter(|s| s.eq_ignore_ascii_case("bearer ")).and(text.get(7..)) {
+        let text = value
+            .to_str()
+            .map_err(|_| self.unauthorized(ReasonCode::TokenMalformed))?
+            .trim();
+        if let Some(token) = text
+            .get(..7)
+            .filter(|s| s.eq_ignore_ascii_case("bearer "))
+            .and(text.get(7..))
+        {
             return Ok(Authorization::Bearer(token.trim().to_owned()));
         }
         match muster_wire::sas::parse(text) {
@@ -177,9 +186,10 @@ pub(crate) fn chunked_json(status: StatusCode, body: String) -> Response<Answer>
 fn with_json(status: StatusCode, body: Answer) -> Response<Answer> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
     response
 }
 
@@ -187,7 +197,9 @@ fn with_json(status: StatusCode, body: Answer) -> Response<Answer> {
 pub(crate) fn no_content() -> Response<Answer> {
     let mut response = Response::new(Answer::None);
     *response.status_mut() = StatusCode::NO_CONTENT;
-    response.headers_mut().insert(http::header::VARY, HeaderValue::from_static("Origin"));
+    response
+        .headers_mut()
+        .insert(http::header::VARY, HeaderValue::from_static("Origin"));
     response
 }
 

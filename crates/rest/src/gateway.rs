@@ -32,7 +32,10 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { idle_time: Duration::from_secs(120), body_time: Duration::from_secs(30) }
+        Self {
+            idle_time: Duration::from_secs(120),
+            body_time: Duration::from_secs(30),
+        }
     }
 }
 
@@ -100,7 +103,10 @@ async fn answer(
     if let Ok(value) = HeaderValue::from_str(&done.tracking.to_string()) {
         response.headers_mut().insert("x-ms-request-id", value);
     }
-    response.headers_mut().entry(http::header::SERVER).or_insert(HeaderValue::from_static("Muster"));
+    response
+        .headers_mut()
+        .entry(http::header::SERVER)
+        .or_insert(HeaderValue::from_static("Muster"));
     response
         .headers_mut()
         .entry(http::header::STRICT_TRANSPORT_SECURITY)
@@ -110,18 +116,20 @@ async fn answer(
     crate::metrics::answered(done.surface, status, took);
     tracing::info!(
         target: "muster::access",
-        peer.address = %caller.address,
-        http.method = %method,
-        http.operation = done.operation,
-        http.status = status,
-        size_bytes = size,
-        duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        error.code = done.error,
-        error.reason = done.reason.map(muster_model::ReasonCode::as_str),
-        tracking.id = %done.tracking,
-        hub.name = done.trail.target.as_deref(),
-        device.id = done.trail.device.as_deref(),
-        registration.id = done.trail.registration.as_deref(),
+        {
+            peer.address = %caller.address,
+            http.method = %method,
+            http.operation = done.operation,
+            http.status = status,
+            size_bytes = size,
+            duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            error.code = done.error,
+            error.reason = done.reason.map(muster_model::ReasonCode::as_str),
+            tracking.id = %done.tracking,
+            hub.name = done.trail.target.as_deref(),
+            device.id = done.trail.device.as_deref(),
+            registration.id = done.trail.registration.as_deref(),
+        },
         "answered"
     );
     response

@@ -4,6 +4,7 @@
 //! and writes the answer through `wire`. Rules live in the domains. Every refusal of a credential leaves a record.
 
 mod arm;
+mod audience;
 mod backend;
 mod body;
 mod caller;
@@ -12,6 +13,7 @@ mod dispatch;
 mod enrollment;
 mod exchange;
 mod gateway;
+mod hub;
 mod identity;
 mod metrics;
 mod operations;

@@ -6,7 +6,10 @@ use crate::router::Surface;
 
 /// Says what each metric means, for the exposition.
 pub fn describe_metrics() {
-    metrics::describe_counter!("muster_http_requests_total", "Requests answered, by surface and class of status.");
+    metrics::describe_counter!(
+        "muster_http_requests_total",
+        "Requests answered, by surface and class of status."
+    );
     metrics::describe_histogram!(
         "muster_http_request_seconds",
         metrics::Unit::Seconds,

@@ -29,7 +29,13 @@ pub(crate) struct Problem {
 impl Problem {
     /// A problem that the catalogue's own sentence describes.
     pub(crate) fn new(code: ErrorCode) -> Self {
-        Self { code, reason: None, message: None, detail: None, retry_after: None }
+        Self {
+            code,
+            reason: None,
+            message: None,
+            detail: None,
+            retry_after: None,
+        }
     }
 
     /// Adds a sentence for the caller.
@@ -53,7 +59,10 @@ impl Problem {
             Family::Dps => ErrorCode::DpsServerError,
             Family::Hub => ErrorCode::ServerError,
         };
-        Self { detail: Some(detail.into()), ..Self::new(code) }
+        Self {
+            detail: Some(detail.into()),
+            ..Self::new(code)
+        }
     }
 
     /// The server can't do it now.
@@ -63,7 +72,11 @@ impl Problem {
             Family::Dps => ErrorCode::DpsServiceUnavailable,
             Family::Hub => ErrorCode::ServiceUnavailable,
         };
-        Self { detail: Some(detail.into()), retry_after: Some(RETRY_AFTER), ..Self::new(code) }
+        Self {
+            detail: Some(detail.into()),
+            retry_after: Some(RETRY_AFTER),
+            ..Self::new(code)
+        }
     }
 
     /// An argument breaks its rule.
@@ -132,7 +145,9 @@ impl Problem {
     pub(crate) fn store(surface: Surface, error: &StoreError) -> Self {
         match error {
             StoreError::Damaged { .. } => Self::internal(surface, error.to_string()),
-            StoreError::Unavailable(_) | StoreError::Unknown(_) => Self::unavailable(surface, error.to_string()),
+            StoreError::Unavailable(_) | StoreError::Unknown(_) => {
+                Self::unavailable(surface, error.to_string())
+            }
         }
     }
 
@@ -166,6 +181,24 @@ impl From<muster_dps::Error> for Problem {
     }
 }
 
+impl From<muster_hub::Error> for Problem {
+    fn from(error: muster_hub::Error) -> Self {
+        let mut problem = Self::new(error.code());
+        problem.reason = error.reason();
+        match &error {
+            muster_hub::Error::Store(error) => return Self::store(Surface::HubService, error),
+            muster_hub::Error::Refused(_) => {}
+            muster_hub::Error::Busy | muster_hub::Error::NotDurable(_) => {
+                problem.retry_after = Some(RETRY_AFTER);
+                problem.detail = Some(error.to_string());
+            }
+            muster_hub::Error::Log(_) => problem.detail = Some(error.to_string()),
+            other => problem.message = Some(sentence(&other.to_string())),
+        }
+        problem
+    }
+}
+
 /// Which form of error a surface has.
 #[derive(Clone, Copy)]
 enum Family {
@@ -185,7 +218,9 @@ fn family(surface: Surface) -> Family {
 /// Makes a clause a sentence.
 fn sentence(clause: &str) -> String {
     let mut characters = clause.chars();
-    let Some(first) = characters.next() else { return String::new() };
+    let Some(first) = characters.next() else {
+        return String::new();
+    };
     let stop = if clause.ends_with('.') { "" } else { "." };
     format!("{}{}{stop}", first.to_uppercase(), characters.as_str())
 }

@@ -110,7 +110,9 @@ impl Path {
             if segments.len() == MAX_SEGMENTS {
                 return Err(BadPath::TooLong);
             }
-            let text = percent_decode_str(raw).decode_utf8().map_err(|_| BadPath::NotText)?;
+            let text = percent_decode_str(raw)
+                .decode_utf8()
+                .map_err(|_| BadPath::NotText)?;
             if text.chars().any(char::is_control) {
                 return Err(BadPath::NotText);
             }
@@ -182,8 +184,16 @@ pub struct Query(Vec<(String, String)>);
 impl Query {
     /// Reads a query string; parts that do not decode are dropped, and no more than 32 are kept.
     pub fn parse(query: Option<&str>) -> Self {
-        let decode = |text: &str| percent_decode_str(text).decode_utf8().ok().map(|t| t.into_owned());
-        let parts = query.unwrap_or_default().split('&').filter(|part| !part.is_empty());
+        let decode = |text: &str| {
+            percent_decode_str(text)
+                .decode_utf8()
+                .ok()
+                .map(|t| t.into_owned())
+        };
+        let parts = query
+            .unwrap_or_default()
+            .split('&')
+            .filter(|part| !part.is_empty());
         Self(
             parts
                 .filter_map(|part| {
@@ -197,7 +207,10 @@ impl Query {
 
     /// The value of a parameter.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -214,7 +227,12 @@ mod tests {
     }
 
     const ROUTES: &[Route<Op>] = &[
-        Route { surface: Surface::HubService, verb: Verb::Get, pattern: "devices/{}", operation: Op::Device },
+        Route {
+            surface: Surface::HubService,
+            verb: Verb::Get,
+            pattern: "devices/{}",
+            operation: Op::Device,
+        },
         Route {
             surface: Surface::HubDevice,
             verb: Verb::Post,
@@ -242,17 +260,29 @@ mod tests {
     #[test]
     fn literals_match_in_any_case_and_ids_keep_theirs() {
         let found = look(&Method::POST, "/Devices/Dev%3A1/Messages/EVENTS/");
-        assert_eq!(found, Found::Operation(Surface::HubDevice, Op::Events, vec!["Dev:1".into()]));
+        assert_eq!(
+            found,
+            Found::Operation(Surface::HubDevice, Op::Events, vec!["Dev:1".into()])
+        );
         let found = look(&Method::PUT, "//0ne00000001//registrations/d1/register");
-        assert!(matches!(found, Found::Operation(Surface::DpsDevice, Op::Register, _)));
+        assert!(matches!(
+            found,
+            Found::Operation(Surface::DpsDevice, Op::Register, _)
+        ));
     }
 
     #[test]
     fn a_percent_sign_is_decoded_once() {
         let found = look(&Method::GET, "/devices/a%2525b");
-        assert_eq!(found, Found::Operation(Surface::HubService, Op::Device, vec!["a%25b".into()]));
+        assert_eq!(
+            found,
+            Found::Operation(Surface::HubService, Op::Device, vec!["a%25b".into()])
+        );
         let found = look(&Method::GET, "/devices/a%2Fb");
-        assert_eq!(found, Found::Operation(Surface::HubService, Op::Device, vec!["a/b".into()]));
+        assert_eq!(
+            found,
+            Found::Operation(Surface::HubService, Op::Device, vec!["a/b".into()])
+        );
     }
 
     #[test]
@@ -266,8 +296,14 @@ mod tests {
 
     #[test]
     fn another_method_is_told_from_another_path() {
-        assert_eq!(look(&Method::PATCH, "/devices/a"), Found::OtherMethod(Surface::HubService));
-        assert_eq!(look(&Method::OPTIONS, "/devices/a"), Found::OtherMethod(Surface::HubService));
+        assert_eq!(
+            look(&Method::PATCH, "/devices/a"),
+            Found::OtherMethod(Surface::HubService)
+        );
+        assert_eq!(
+            look(&Method::OPTIONS, "/devices/a"),
+            Found::OtherMethod(Surface::HubService)
+        );
         assert_eq!(look(&Method::GET, "/nothing"), Found::Nothing);
         assert_eq!(look(&Method::GET, "/"), Found::Nothing);
     }
@@ -275,7 +311,10 @@ mod tests {
     #[test]
     fn surfaces_that_a_host_does_not_serve_are_not_looked_at() {
         let path = Path::parse("/devices/a").unwrap();
-        assert_eq!(find(ROUTES, |s| s == Surface::DpsDevice, &Method::GET, &path), Found::Nothing);
+        assert_eq!(
+            find(ROUTES, |s| s == Surface::DpsDevice, &Method::GET, &path),
+            Found::Nothing
+        );
     }
 
     #[test]

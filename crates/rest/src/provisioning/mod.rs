@@ -35,7 +35,11 @@ async fn attempt(
     })?;
     let unknown = || Problem::new(ErrorCode::DpsNotFound).with_reason(ReasonCode::ScopeUnknown);
     let scope = IdScope::parse(scope).map_err(|_| unknown())?;
-    let service = exchange.backend.directory.service_by_scope(&scope).ok_or_else(unknown)?;
+    let service = exchange
+        .backend
+        .directory
+        .service_by_scope(&scope)
+        .ok_or_else(unknown)?;
     // A name of one service does not lead to another.
     if let muster_wire::host::Host::Service(name) = &exchange.host
         && *name != service.name
@@ -58,15 +62,33 @@ async fn attempt(
     } else {
         DeviceRegistration::default()
     };
-    let credential = Credential { chain, token, tpm: registration.tpm.is_some() };
-    let attempt = Attempt { service, id, credential, payload: registration.payload.clone(), tracking: exchange.tracking };
+    let credential = Credential {
+        chain,
+        token,
+        tpm: registration.tpm.is_some(),
+    };
+    let attempt = Attempt {
+        service,
+        id,
+        credential,
+        payload: registration.payload.clone(),
+        tracking: exchange.tracking,
+    };
     Ok((attempt, registration, version))
 }
 
 /// Refuses a body of another type than JSON. One without a type is taken for JSON, as is no body at all.
 fn demand_json_type(exchange: &Exchange<'_>) -> Result<(), Problem> {
-    let Some(value) = exchange.headers.get(http::header::CONTENT_TYPE) else { return Ok(()) };
-    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let Some(value) = exchange.headers.get(http::header::CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let essence = value
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
     if essence.is_empty() || essence.eq_ignore_ascii_case("application/json") {
         Ok(())
     } else {

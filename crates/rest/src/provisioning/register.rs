@@ -14,18 +14,35 @@ pub(crate) async fn register(exchange: &mut Exchange<'_>, scope: &str, id: &str)
     exchange.trail.action = "register";
     let (attempt, registration, version) = attempt(exchange, scope, id, true).await?;
     if registration.csr.is_some() && version.takes_signing_requests() {
-        return Err(Problem::argument(SURFACE, "Issuing certificates for signing requests is not offered."));
+        return Err(Problem::argument(
+            SURFACE,
+            "Issuing certificates for signing requests is not offered.",
+        ));
     }
     let (service, id) = (attempt.service.clone(), attempt.id.clone());
-    let done = exchange.backend.registrar.register(attempt, exchange.now).await?;
+    let done = exchange
+        .backend
+        .registrar
+        .register(&attempt, exchange.now)
+        .await?;
     note_refusal(exchange, done.refusal);
     let Some(operation) = done.id else {
         // The enrollment is disabled: there is nothing to poll.
-        return Ok(chunked_json(StatusCode::OK, OperationStatus::of(&done.state, version).to_json()));
+        return Ok(chunked_json(
+            StatusCode::OK,
+            OperationStatus::of(&done.state, version).to_json(),
+        ));
     };
-    let mut response = chunked_json(StatusCode::ACCEPTED, OperationStatus::assigning(&operation).to_json());
+    let mut response = chunked_json(
+        StatusCode::ACCEPTED,
+        OperationStatus::assigning(&operation).to_json(),
+    );
     let host = exchange.backend.domain.global();
-    set_header(&mut response, LOCATION, &format!("https://{host}{}", register_path(&service.id_scope, &id)));
+    set_header(
+        &mut response,
+        LOCATION,
+        &format!("https://{host}{}", register_path(&service.id_scope, &id)),
+    );
     set_header(&mut response, RETRY_AFTER, &SECONDS.to_string());
     Ok(response)
 }

@@ -12,8 +12,18 @@ pub(crate) async fn status(exchange: &mut Exchange<'_>, scope: &str, id: &str) -
     exchange.trail.action = "ask for a registration's state";
     let (attempt, registration, version) = attempt(exchange, scope, id, true).await?;
     if registration.csr.is_some() {
-        return Err(Problem::argument(SURFACE, "A signing request has no place in this call."));
+        return Err(Problem::argument(
+            SURFACE,
+            "A signing request has no place in this call.",
+        ));
     }
-    let state = exchange.backend.registrar.registration_status(attempt, exchange.now).await?;
-    Ok(chunked_json(StatusCode::OK, RegistrationResult::of(&state, version).to_json()))
+    let state = exchange
+        .backend
+        .registrar
+        .registration_status(&attempt, exchange.now)
+        .await?;
+    Ok(chunked_json(
+        StatusCode::OK,
+        RegistrationResult::of(&state, version).to_json(),
+    ))
 }

@@ -1,0 +1,119 @@
+//! Enrollment groups.
+
+use http::StatusCode;
+use muster_dps::Bulk;
+use muster_wire::enrollment::{
+    self as documents, BulkChange, BulkError, BulkMode, BulkResult, GroupDocument,
+};
+use muster_wire::{etag, page};
+
+use super::{answer_page, asked_page, body, change, group_id, permit, wire};
+use crate::exchange::{Exchange, Outcome, json, no_content};
+use crate::problem::Problem;
+
+/// `GET /enrollmentGroups/{id}`
+pub(crate) async fn get(exchange: &mut Exchange<'_>, id: &str) -> Outcome {
+    let permit = permit(exchange, "read an enrollment group")?;
+    let id = group_id(exchange, id)?;
+    let group = exchange.backend.enrollment_groups.read(&permit, &id).await?;
+    let document = GroupDocument::of(&group, false, &exchange.backend.domain);
+    Ok(json(StatusCode::OK, document.to_json()))
+}
+
+/// `PUT /enrollmentGroups/{id}`; the answer shows the keys, so that a generated one reaches its owner.
+pub(crate) async fn put(exchange: &mut Exchange<'_>, id: &str) -> Outcome {
+    let permit = permit(exchange, "write an enrollment group")?;
+    let id = group_id(exchange, id)?;
+    let if_match = exchange.if_match(etag::Kind::Dps);
+    let body = body(exchange).await?;
+    let domain = &exchange.backend.domain;
+    let input = GroupDocument::parse(&body, &id, domain).map_err(|error| wire(&error))?;
+    let written = exchange
+        .backend
+        .enrollment_groups
+        .put(&permit, change::group(input), if_match, exchange.now)
+        .await?;
+    Ok(json(
+        StatusCode::OK,
+        GroupDocument::of(&written, true, domain).to_json(),
+    ))
+}
+
+/// `DELETE /enrollmentGroups/{id}`
+pub(crate) async fn delete(exchange: &mut Exchange<'_>, id: &str) -> Outcome {
+    let permit = permit(exchange, "delete an enrollment group")?;
+    let id = group_id(exchange, id)?;
+    let if_match = exchange.if_match(etag::Kind::Dps);
+    exchange
+        .backend
+        .enrollment_groups
+        .delete(&permit, &id, if_match)
+        .await?;
+    Ok(no_content())
+}
+
+/// `POST /enrollmentGroups/query`. Any text of a query means all: clients send some that are none.
+pub(crate) async fn query(exchange: &mut Exchange<'_>) -> Outcome {
+    let permit = permit(exchange, "list enrollment groups")?;
+    let (after, limit) = asked_page(exchange)?;
+    documents::check_query(&body(exchange).await?).map_err(|error| wire(&error))?;
+    let page = exchange
+        .backend
+        .enrollment_groups
+        .list(&permit, after.as_deref(), limit)
+        .await?;
+    let json = documents::groups_json(&page.items, &exchange.backend.domain);
+    Ok(answer_page(&page, page::ENROLLMENT_GROUP, json))
+}
+
+/// `POST /enrollmentGroups/{id}/attestationmechanism`: the attestation with its keys.
+pub(crate) async fn attestation(exchange: &mut Exchange<'_>, id: &str) -> Outcome {
+    let permit = permit(exchange, "read the keys of an enrollment group")?;
+    let id = group_id(exchange, id)?;
+    let attestation = exchange
+        .backend
+        .enrollment_groups
+        .attestation(&permit, &id)
+        .await?;
+    Ok(json(StatusCode::OK, documents::mechanism_json(&attestation)))
+}
+
+/// `POST /enrollmentGroups`: several at once, each by itself.
+pub(crate) async fn bulk(exchange: &mut Exchange<'_>) -> Outcome {
+    let permit = permit(exchange, "write several enrollment groups")?;
+    let body = body(exchange).await?;
+    let call = documents::Bulk::groups(&body, &exchange.backend.domain).map_err(|error| wire(&error))?;
+    let mut failures = Vec::new();
+    let (mut changes, mut deletions) = (Vec::new(), Vec::new());
+    for item in call.items {
+        match item.change {
+            Ok(BulkChange::Delete(id)) => deletions.push(id),
+            Ok(BulkChange::Put(input)) => changes.push((change::group(*input), item.if_match)),
+            Err(error) => {
+                let problem = wire(&error);
+                failures.push(BulkError::group(&item.id, problem.code, problem.message));
+            }
+        }
+    }
+    let without_demand = |changes: Vec<_>| changes.into_iter().map(|(change, _)| change).collect();
+    let bulk = match call.mode {
+        BulkMode::Create => Bulk::Create(without_demand(changes)),
+        BulkMode::Delete => Bulk::Delete(deletions),
+        BulkMode::Update => Bulk::Update(without_demand(changes)),
+        BulkMode::UpdateIfMatchEtag => Bulk::UpdateIfMatch(changes),
+    };
+    for failure in exchange
+        .backend
+        .enrollment_groups
+        .bulk(&permit, bulk, exchange.now)
+        .await?
+    {
+        let problem = Problem::from(failure.error);
+        failures.push(BulkError::group(
+            failure.id.as_str(),
+            problem.code,
+            problem.message,
+        ));
+    }
+    Ok(json(StatusCode::OK, BulkResult::of(failures).to_json()))
+}
