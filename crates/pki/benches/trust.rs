@@ -64,6 +64,14 @@ fn main() {
     ] {
         report(name, &bare, anchors, presented);
     }
+    for (name, anchors) in [("different subjects", &many), ("one subject", &namesakes)] {
+        let added = self_signed("Root");
+        let cost = microseconds(|| {
+            let mut changed = anchors.clone();
+            assert!(changed.insert(black_box(added.clone())));
+        });
+        println!("one change to a shared set of 10,000 CAs of {name}: {cost:.0} µs");
+    }
 }
 
 /// The two signature checks with nothing around them.

@@ -58,10 +58,7 @@ pub fn write(
     };
     let chain = PrivateKeyChain::new(key_id.as_slice(), stored, certificates);
     let mut store = KeyStore::new();
-    store.add_entry(
-        leaf.common_name().unwrap_or("device"),
-        KeyStoreEntry::PrivateKeyChain(chain),
-    );
+    store.add_entry(friendly_name(leaf), KeyStoreEntry::PrivateKeyChain(chain));
     store
         .writer(pass_phrase)
         .encryption_algorithm(EncryptionAlgorithm::PbeWithHmacSha256AndAes256)
@@ -70,6 +67,12 @@ pub fn write(
         .mac_iterations(ITERATIONS)
         .write()
         .map_err(unwritten)
+}
+
+/// The name that programs show for the entry: the common name, where the container's UCS-2 can hold it.
+fn friendly_name(leaf: &Certificate) -> &str {
+    let fits = |name: &&str| name.chars().all(|character| u32::from(character) <= 0xffff);
+    leaf.common_name().filter(fits).unwrap_or("device")
 }
 
 /// Opens a container.

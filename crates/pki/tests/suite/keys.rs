@@ -243,6 +243,20 @@ fn writes_containers_that_openssl_reads_with_its_default_providers() {
 }
 
 #[test]
+fn writes_containers_for_any_common_name() {
+    for name in ["gerät", "📟", "a"] {
+        let key = PrivateKey::generate(NewKey::EcP256).unwrap();
+        let template = Template::new(name, serial(1), NOW, NOW.plus_days(1), Profile::Bare).unwrap();
+        let leaf = template.self_signed(&key).unwrap();
+        let written = pfx::write(&leaf, &[], &key, "1234").unwrap();
+        assert_eq!(
+            pfx::read(&written, "1234").unwrap().leaf.common_name(),
+            Some(name)
+        );
+    }
+}
+
+#[test]
 fn reads_containers_of_openssl_new_and_old() {
     let bench = Bench::new();
     bench.openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -subj /CN=ca -out ca.pem");

@@ -211,6 +211,65 @@ fn chains_of_the_script_hold_here_and_for_openssl() {
 }
 
 #[test]
+fn chains_of_the_hub_tutorial_hold_from_the_subordinate_ca_that_is_uploaded() {
+    let root = self_signed("rootca_common_name", Profile::HubRootCa);
+    let key = PrivateKey::generate(NewKey::EcP256).unwrap();
+    let subca = root
+        .issue(&template("subca_common_name", 2, Profile::HubSubCa), &key)
+        .unwrap();
+    let subca = Issuer::new(subca, key).unwrap();
+    let key = PrivateKey::generate(NewKey::EcP256).unwrap();
+    let device = subca
+        .issue(&template("device", 3, Profile::HubClient), &key)
+        .unwrap();
+    let presented = Chain::from_certificates([device.clone(), subca.certificate().clone()]).unwrap();
+    let uploaded: AnchorSet = [subca.certificate().clone()].into_iter().collect();
+    assert_eq!(verdict(&presented, &uploaded, NOW), Ok(2));
+    let uploaded: AnchorSet = [root.certificate().clone()].into_iter().collect();
+    assert_eq!(verdict(&presented, &uploaded, NOW), Ok(3));
+    // Its path length of 0 allows leaves only.
+    let key = PrivateKey::generate(NewKey::EcP256).unwrap();
+    let below = subca
+        .issue(&template("below", 4, Profile::HubRootCa), &key)
+        .unwrap();
+    let below = Issuer::new(below, key).unwrap();
+    let device = below
+        .issue(&template("device", 5, Profile::HubClient), subca.key())
+        .unwrap();
+    let presented = [device, below.certificate().clone(), subca.certificate().clone()];
+    let presented = Chain::from_certificates(presented).unwrap();
+    assert_eq!(verdict(&presented, &uploaded, NOW), Err("issuer-path-length"));
+}
+
+#[test]
+fn takes_the_odd_constraints_of_the_powershell_script() {
+    let bench = Bench::new();
+    bench.write(
+        "ps.cnf",
+        "[req]\ndistinguished_name=dn\n[dn]\n\
+         [ca]\nbasicConstraints=CA:TRUE,pathlen:12\nkeyUsage=critical,keyCertSign\nsubjectAltName=DNS:x\n\
+         [leaf]\nbasicConstraints=CA:FALSE,pathlen:0\nextendedKeyUsage=clientAuth,serverAuth\n\
+         keyUsage=critical,digitalSignature,keyEncipherment\nsubjectAltName=DNS:mydevice\n",
+    );
+    bench.openssl("genpkey -out ca.key -algorithm EC -pkeyopt ec_paramgen_curve:P-256");
+    bench.openssl("req -x509 -new -key ca.key -config ps.cnf -extensions ca -subj /CN=root -out RootCA.pem");
+    bench.openssl("x509 -in RootCA.pem -outform DER -out RootCA.cer");
+    bench.openssl("req -new -key ca.key -subj /CN=mydevice -out d.csr");
+    bench.openssl(
+        "x509 -req -in d.csr -CA RootCA.pem -CAkey ca.key -set_serial 7 -days 30 -extfile ps.cnf \
+         -extensions leaf -out mydevice-public.pem",
+    );
+    let (root, device) = (
+        bench.certificate("RootCA.cer"),
+        bench.certificate("mydevice-public.pem"),
+    );
+    let now = device.not_before();
+    let presented = Chain::from_certificates([device.clone()]).unwrap();
+    assert_eq!(verdict(&presented, &[root].into_iter().collect(), now), Ok(2));
+    assert_eq!(device.basic_constraints().and_then(|read| read.path_len), Some(0));
+}
+
+#[test]
 fn reads_what_openssl_ca_leaves_with_its_text_dump() {
     let bench = Bench::new();
     bench.write(

@@ -266,6 +266,21 @@ fn lets_a_leaf_with_ca_true_issue() {
 }
 
 #[test]
+fn takes_a_device_whose_own_key_identifier_is_its_issuers() {
+    // The command line's test helper copies the issuer's key identifier into what it signs.
+    let root = Spec::ca("R").self_signed();
+    let copied = root.certificate.subject_key_id().expect("a key identifier");
+    let value = [&[0x04, u8::try_from(copied.len()).unwrap()], copied].concat();
+    let mut spec = Spec::leaf("D");
+    spec.ca = IsCa::NoCa;
+    spec.extensions = vec![rcgen::CustomExtension::from_oid_content(&[2, 5, 29, 14], value)];
+    let device = spec.signed_by(&root);
+    assert_eq!(device.certificate.subject_key_id(), Some(copied));
+    assert_eq!(verdict(&chain(&[&device, &root]), &anchors(&[&root]), NOW), Ok(2));
+    assert_eq!(verdict(&chain(&[&device]), &anchors(&[&root]), NOW), Ok(2));
+}
+
+#[test]
 fn demands_the_right_to_sign_certificates_where_key_usage_is_stated() {
     let mut spec = Spec::ca("R");
     spec.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign];
