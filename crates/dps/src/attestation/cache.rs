@@ -2,7 +2,7 @@
 //!
 //! An entry is named by everything that its path follows from: the service, the trust version of its CA certificates,
 //! the chain as presented and the certificates of groups that came into question. It holds only inside the validity of
-//! every certificate that was looked at. Which group decides is asked anew each time. Refusals are not kept: a stranger
+//! every certificate of the paths that were found. Which group decides is asked anew each time. Refusals are not kept: a stranger
 //! could fill the cache with them.
 
 use std::collections::{HashMap, VecDeque};

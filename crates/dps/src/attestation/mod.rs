@@ -7,6 +7,8 @@
 mod anchors;
 mod cache;
 mod path;
+#[cfg(test)]
+mod properties;
 mod sas;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,8 @@
 //!
 //! A path counts when a verified certificate of the service stands on it above the leaf. Enabled groups count on such
 //! paths only; disabled ones count wherever they are met, also on a path that is not verified and on another certificate
-//! of the same CA key: whoever disabled a CA meant the CA. The group nearest the leaf decides, and of two at the same
-//! height the disabled one.
+//! of the same CA key: whoever disabled a CA meant the CA. The group nearest the leaf decides, and of two on one CA key the
+//! disabled one.
 //!
 //! The search stops at the first verified path, for ten thousand namesakes of its CA would use up the budget. Only where
 //! no group on that path decides, every path within the budget is looked at.
