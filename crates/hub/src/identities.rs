@@ -10,13 +10,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use muster_model::identity::{Authentication, DeviceCounts, DeviceIdentity, DeviceStatus, StatusReason};
-use muster_model::twin::Twin;
 use muster_model::{DeviceId, HubRights, IfMatch, Random, RequestId, SymmetricKey, Wall};
 use muster_pki::Thumbprint;
-use muster_resources::{HubPermit, LinkPermit, StoreError, WriteError};
+use muster_resources::{HubPermit, StoreError, WriteError};
 
 use crate::error::Error;
-use crate::ports::{DeviceDraft, DeviceSelector, EnsuredDevice, ProvisionedDevice, Store};
+use crate::ports::{DeviceDraft, DeviceSelector, Store};
 
 /// Most devices of one bulk call. Source: IoT Hub quotas, read 2026-11.
 pub const MAX_BULK: usize = 100;
@@ -220,62 +219,6 @@ impl Identities {
             }
         }
         Ok(failures)
-    }
-
-    /// Makes or changes the identity of a device that registered, with the authority of a link. `request` is the same
-    /// for each repeat of one registration.
-    ///
-    /// # Errors
-    /// [`Error::HubGone`], [`Error::Store`].
-    pub async fn provision(
-        &self,
-        permit: &LinkPermit,
-        request: RequestId,
-        device: ProvisionedDevice,
-        now: Wall,
-    ) -> Result<EnsuredDevice, Error> {
-        let id = device.id.clone();
-        let ensure = || {
-            self.store
-                .ensure_device(request, permit.hub(), device.clone(), now)
-        };
-        let mut outcome = ensure().await;
-        if matches!(outcome, Err(WriteError::Store(StoreError::Unknown(_)))) {
-            outcome = ensure().await;
-        }
-        outcome.map_err(|error| match error {
-            WriteError::Missing => Error::HubGone,
-            other => Error::of_write(other, &id),
-        })
-    }
-
-    /// Reads the twin of a device that moves to another hub, with the authority of a link.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn twin_for_move(&self, permit: &LinkPermit, id: &DeviceId) -> Result<Option<Twin>, Error> {
-        Ok(self.store.twin(permit.hub(), id).await?)
-    }
-
-    /// Deletes a device that moved to another hub, with the authority of a link; one that is not there is no error.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn remove_moved(
-        &self,
-        permit: &LinkPermit,
-        request: RequestId,
-        id: &DeviceId,
-    ) -> Result<(), Error> {
-        let delete = || self.store.delete_device(request, permit.hub(), id, IfMatch::Any);
-        let mut outcome = delete().await;
-        if matches!(outcome, Err(WriteError::Store(StoreError::Unknown(_)))) {
-            outcome = delete().await;
-        }
-        match outcome {
-            Ok(()) | Err(WriteError::Missing) => Ok(()),
-            Err(error) => Err(Error::of_write(error, id)),
-        }
     }
 
     async fn bulk_item(&self, permit: &HubPermit, item: BulkItem, now: Wall) -> Result<(), Error> {

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use muster_model::estate::{Hub, ProvisioningService};
-use muster_model::{AccessPolicy, DpsKey, DpsRights, HubKey, HubRights, ReasonCode, Rights, SasToken, Wall};
+use muster_model::{AccessPolicy, DpsRights, HubRights, ReasonCode, Rights, SasToken, Wall};
 use muster_pki::Sha256;
 
 use crate::directory::Directory;
 use crate::error::{Error, Plane};
-use crate::permit::{Basis, DpsPermit, HubPermit, LinkPermit, OperatorPermit};
+use crate::permit::{Basis, DpsPermit, HubPermit, OperatorPermit};
 use crate::sas::{self, Audience, Case, KeySlot};
 
 /// Settings of [`Access`].
@@ -122,14 +122,6 @@ impl Access {
                 plane: Plane::Dps,
                 reason,
             })
-    }
-
-    /// Gives a provisioning service's authority over the devices of a hub, when it is linked to it.
-    pub fn link(&self, service: DpsKey, hub: HubKey) -> Option<LinkPermit> {
-        let linked = self.directory.service_by_key(service)?;
-        let known =
-            linked.links.iter().any(|link| link.hub == hub) && self.directory.hub_by_key(hub).is_some();
-        known.then_some(LinkPermit { service, hub })
     }
 
     fn bearer(&self, token: &str) -> Result<OperatorPermit, ReasonCode> {

@@ -35,7 +35,7 @@ pub use estate::{Estate, Groups};
 pub use explain::{Explainer, Routed};
 pub use hubs::{HubRequest, Hubs, MAX_CONSUMER_GROUPS, MAX_RETENTION_DAYS, consumer_group_of};
 pub use path_reason::{presented_steps, reason_code, walk_steps};
-pub use permit::{Basis, DpsPermit, HubPermit, LinkPermit, OperatorPermit};
+pub use permit::{Basis, DpsPermit, HubPermit, OperatorPermit};
 pub use policy::{MAX_POLICIES, PolicyDraft};
 
 pub use ports::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use muster_model::estate::{Hub, ProvisioningService};
-use muster_model::{DpsKey, DpsRights, HubKey, HubRights, PolicyName, ReasonCode, TrustVersion};
+use muster_model::{DpsRights, HubRights, PolicyName, ReasonCode, TrustVersion};
 
 use crate::error::{Error, Plane};
 use crate::sas::KeySlot;
@@ -124,24 +124,5 @@ impl DpsPermit {
                 reason: ReasonCode::PolicyLacksRight,
             })
         }
-    }
-}
-
-/// A provisioning service's authority over the devices of a hub that it is linked to.
-#[derive(Clone, Debug)]
-pub struct LinkPermit {
-    pub(crate) service: DpsKey,
-    pub(crate) hub: HubKey,
-}
-
-impl LinkPermit {
-    /// The provisioning service.
-    pub const fn service(&self) -> DpsKey {
-        self.service
-    }
-
-    /// The hub.
-    pub const fn hub(&self) -> HubKey {
-        self.hub
     }
 }

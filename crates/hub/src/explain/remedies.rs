@@ -98,10 +98,7 @@ impl Subject<'_> {
                     .flag("--etag", "*")
             };
             vec![
-                command("update")
-                    .flag("--path", &format!("{name}.pem"))
-                    .flag("--verified", "true")
-                    .into(),
+                command("update").flag("--verified", "true").into(),
                 command("generate-verification-code").into(),
             ]
         })

@@ -76,7 +76,7 @@ async fn the_same_rules_explain_what_they_refused() {
         explained.remedies,
         [
             "muster iot hub certificate update --hub-name muster-hub --name unproved --etag '*' \
-             --path unproved.pem --verified true",
+             --verified true",
             "muster iot hub certificate generate-verification-code --hub-name muster-hub --name unproved --etag '*'",
         ]
     );

@@ -1,11 +1,9 @@
 //! The registry's verbs: rights, versions, bulk calls, lost replies.
 
-use muster_model::identity::{Authentication, DeviceStatus, EnrollmentRef, Provenance};
-use muster_model::twin::InitialTwin;
-use muster_model::{ErrorCode, IfMatch, RegistrationId, RequestId, SymmetricKey};
+use muster_model::identity::{Authentication, DeviceStatus};
+use muster_model::{ErrorCode, IfMatch, SymmetricKey};
 
 use super::{NOW, World, id, keys, request};
-use crate::ports::{ProvisionedDevice, TwinChange};
 use crate::{AuthenticationRequest, BulkItem, BulkMode, Error, IdentityRequest, MAX_BULK};
 
 fn drawn() -> AuthenticationRequest {
@@ -267,37 +265,4 @@ async fn counts_tell_enabled_from_disabled() {
         .unwrap();
     let counts = world.identities.counts(&permit).await.unwrap();
     assert_eq!((counts.total, counts.enabled, counts.disabled), (2, 1, 1));
-}
-
-#[tokio::test]
-async fn a_link_makes_a_device_with_its_provenance() {
-    let world = World::new().await;
-    let service = world.directory.services().first().unwrap().key;
-    let link = world.access.link(service, world.hub().key).unwrap();
-    let device = ProvisionedDevice {
-        id: id("d1"),
-        authentication: Authentication::CertificateAuthority,
-        iot_edge: false,
-        provenance: Provenance {
-            service,
-            registration: RegistrationId::parse("d1").unwrap(),
-            enrollment: EnrollmentRef::Individual(RegistrationId::parse("d1").unwrap()),
-            chain: Vec::new(),
-        },
-        twin: TwinChange::IfNew(InitialTwin::default()),
-    };
-    world.registry.lose_replies(1);
-    let ensured = world
-        .identities
-        .provision(&link, RequestId::from_bytes([1; 16]), device, NOW)
-        .await
-        .unwrap();
-    assert_eq!(ensured.identity.provenance.unwrap().service, service);
-    for _ in 0..2 {
-        world
-            .identities
-            .remove_moved(&link, RequestId::from_bytes([2; 16]), &id("d1"))
-            .await
-            .unwrap();
-    }
 }

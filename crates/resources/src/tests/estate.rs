@@ -313,28 +313,6 @@ async fn a_service_keeps_its_scope_links_and_keys() {
 }
 
 #[tokio::test]
-async fn only_a_linked_service_has_authority_over_a_hubs_devices() {
-    let world = World::new().await;
-    let (hub, service) = (world.hub().key, world.service().key);
-    let permit = world.access.link(service, hub).unwrap();
-    assert_eq!((permit.service(), permit.hub()), (service, hub));
-    assert!(
-        world
-            .access
-            .link(service, muster_model::HubKey::new(99))
-            .is_none()
-    );
-    let mut request = service_request("muster-dps");
-    request.links = Some(Vec::new());
-    world
-        .services
-        .put(&world.operator(), request, IfMatch::Absent, NOW)
-        .await
-        .unwrap();
-    assert!(world.access.link(service, hub).is_none());
-}
-
-#[tokio::test]
 async fn consumer_groups_are_bounded_and_the_default_is_always_there() {
     let world = World::new().await;
     let (operator, hub) = (world.operator(), world.hub());
