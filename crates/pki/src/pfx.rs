@@ -2,7 +2,8 @@
 //!
 //! Written as OpenSSL 3 does: PBES2 with AES-256 and a MAC over SHA-256, 2,048 iterations each. Read are
 //! those and the older ones (RC2, triple DES, SHA-1). A container without a key and its certificate is not
-//! one of ours.
+//! one of ours. The container library does not wipe its copies of the key: this is for commands that end
+//! soon, not for the server.
 
 use p12_keystore::{
     Certificate as StoredCertificate, EncryptionAlgorithm, KeyStore, KeyStoreEntry, MacAlgorithm,
