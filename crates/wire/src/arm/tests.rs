@@ -1,3 +1,5 @@
+//! Documents of management: shapes of the contract, round trips, and refusals that name their member.
+
 use muster_model::access::{AccessPolicy, DpsRights, HubRights};
 use muster_model::dps::AllocationPolicy;
 use muster_model::estate::{ConsumerGroup, Hub, HubLink, ProvisioningService, ResourceGroup};

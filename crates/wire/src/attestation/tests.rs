@@ -1,3 +1,5 @@
+//! Attestation: text forms of certificates, facts that are shown, gaps that are kept, and refusals.
+
 use super::*;
 
 pub(crate) const PEM: &str = include_str!("../../tests/data/openssl-self-signed.pem");

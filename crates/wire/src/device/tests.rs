@@ -1,3 +1,5 @@
+//! Device identities: shapes of the contract, inferred credentials, bulk calls, and refusals.
+
 use muster_model::{ETag, GenerationId, HubKey, SymmetricKey};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Enrollments: shapes of the contract, round trips, bulk calls, and refusals that name their member.
+
 use muster_model::{DpsKey, ErrorCode, IfMatch, SymmetricKey};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Messages over HTTPS: headers, batches, bounds, and what a client writes read back.
+
 use proptest::prelude::*;
 
 use super::*;

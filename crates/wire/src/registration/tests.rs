@@ -1,3 +1,5 @@
+//! Registrations: the answers of the contract, bodies of all clients, and refusals.
+
 use muster_model::dps::{Assignment, RegistrationFailure};
 use muster_model::{DeviceId, DpsKey, ETag, HubKey, JsonError, Random, Wall};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tokens and connection strings: what clients send, vectors of the contract, and damaged text.
+
 use proptest::prelude::*;
 
 use super::*;
