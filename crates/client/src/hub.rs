@@ -2,9 +2,8 @@
 //!
 //! Only paths that Azure has are called, so that everything here works against Azure too.
 
-use http::{HeaderName, Method};
+use http::Method;
 use muster_wire::api_version::HUB_CLIENT;
-use muster_wire::page;
 use serde_json::Value;
 
 use crate::channel::{Channel, segment};
@@ -63,34 +62,37 @@ impl Hub {
         Ok(())
     }
 
-    /// Lists device identities, `most` at most. Where the server tells of a further page, it is asked for.
+    /// Lists device identities in the order of their ids, `most` at most. Azure tells [`MAX_LISTED`] and no more; with
+    /// `whole`, further ones are asked for by a parameter that only Muster knows.
     ///
     /// # Errors
     /// As [`Channel::json`].
-    pub async fn devices(&self, most: usize) -> Result<Vec<Value>, Error> {
+    pub async fn devices(&self, most: usize, whole: bool) -> Result<Vec<Value>, Error> {
         let mut all: Vec<Value> = Vec::new();
-        let mut token: Option<String> = None;
-        loop {
-            let top = most.saturating_sub(all.len()).clamp(1, MAX_LISTED);
-            let mut call = Call::new(
-                Method::GET,
-                format!("/devices?top={top}&api-version={HUB_CLIENT}"),
-            );
-            if let Some(token) = &token {
-                call = call.header(HeaderName::from_static(page::CONTINUATION), token);
+        let mut after: Option<String> = None;
+        while all.len() < most {
+            let top = most.saturating_sub(all.len()).min(MAX_LISTED);
+            let behind = after
+                .as_deref()
+                .map(|id| format!("&after={}", segment(id)))
+                .unwrap_or_default();
+            let target = format!("/devices?top={top}{behind}&api-version={HUB_CLIENT}");
+            let Value::Array(items) = self.channel.json(Call::new(Method::GET, target)).await? else {
+                return Err(Error::Unexpected("a list that is none".into()));
+            };
+            let last = items
+                .last()
+                .and_then(|last| last.get("deviceId")?.as_str())
+                .map(str::to_owned);
+            let full = items.len() >= top;
+            all.extend(items);
+            if !full || !whole || last.is_none() || last == after {
+                break;
             }
-            let reply = self.channel.send(call).await?;
-            let next = reply.header(page::CONTINUATION).map(str::to_owned);
-            match reply.json()? {
-                Value::Array(items) => all.extend(items),
-                _ => return Err(Error::Unexpected("a list that is none".into())),
-            }
-            if next.is_none() || next == token || all.len() >= most {
-                all.truncate(most);
-                return Ok(all);
-            }
-            token = next;
+            after = last;
         }
+        all.truncate(most);
+        Ok(all)
     }
 
     /// Writes up to [`MAX_BULK`] device identities in one call and returns the outcome, which tells what failed.
