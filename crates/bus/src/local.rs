@@ -347,6 +347,44 @@ mod tests {
         assert_eq!(read.len(), 1);
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn many_lanes_at_once_each_learn_of_their_own_events() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::open(directory.path().join("log")).unwrap());
+        let log = Arc::new(LocalEventLog::create(disk, options(), contract::NOW).unwrap());
+        let (hub, partition) = (HubKey::new(1), Partition::new(0));
+        let senders: Vec<_> = (0..40)
+            .map(|sender| {
+                let log = Arc::clone(&log);
+                tokio::spawn(async move {
+                    let mut lane = log.open_lane(hub, partition);
+                    for number in 0..50 {
+                        let event = contract::event(&format!("{sender}/{number}"), contract::NOW);
+                        let ticket = loop {
+                            match lane.submit(event.clone()) {
+                                Ok(ticket) => break ticket,
+                                Err(Full) => tokio::task::yield_now().await,
+                            }
+                        };
+                        muster_hub::event_log::durable(lane.as_mut(), ticket)
+                            .await
+                            .unwrap();
+                    }
+                })
+            })
+            .collect();
+        for sender in senders {
+            sender.await.unwrap();
+        }
+        let read = log
+            .read(hub, partition, ReadFrom::Earliest, usize::MAX, usize::MAX)
+            .await
+            .unwrap();
+        assert_eq!(read.len(), 2_000);
+        log.close();
+        assert!(!log.log().status().poisoned);
+    }
+
     #[tokio::test]
     async fn change_notices_wake_and_never_step_back() {
         let changes = LocalChanges::default();

@@ -273,6 +273,40 @@ mod tests {
         }
     }
 
+    /// A change of these bytes is a new version: events of the first release must stay readable.
+    #[test]
+    fn the_first_form_is_these_bytes() {
+        let system = SystemProperties {
+            content_type: Some("a".into()),
+            expiry: Some(Wall::from_micros(2)),
+            ..Default::default()
+        };
+        let event = Event {
+            device: DeviceId::parse("d").unwrap(),
+            generation: GenerationId::new(3),
+            auth: AuthMethod::X509Ca,
+            received: Wall::EPOCH,
+            source: MessageSource::Telemetry,
+            targets: 1,
+            message: Message {
+                system,
+                application: vec![("n".into(), "v".into())],
+                body: vec![0xff],
+            },
+        };
+        let expected = [
+            &[1, 1, 3][..],
+            &[3, 0, 0, 0, 0, 0, 0, 0],
+            &[1, 0, 0, 0, b'd'],
+            &[0b0001_0000, 0b1000],
+            &[1, 0, 0, 0, b'a'],
+            &[2, 0, 0, 0, 0, 0, 0, 0],
+            &[1, 0, 0, 0, 1, 0, 0, 0, b'n', 1, 0, 0, 0, b'v'],
+            &[0xff],
+        ];
+        assert_eq!(encode(&event), ([1, 0, 0, 0, 0, 0, 0, 0], expected.concat()));
+    }
+
     #[test]
     fn a_later_version_is_refused() {
         let event = Event {

@@ -521,4 +521,41 @@ mod tests {
             assert!(SegmentHeader::parse(&damaged).is_err(), "byte {index}");
         }
     }
+
+    /// A change of these bytes is a new format: a log of the first release must stay readable.
+    #[test]
+    fn the_first_format_is_these_bytes() {
+        let hex = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<Vec<_>>()
+                .concat()
+        };
+        let header = SegmentHeader {
+            version: FORMAT,
+            identity: IDENTITY,
+            created: 1_767_225_600_000_000,
+        };
+        assert_eq!(
+            hex(&header.encode()),
+            "4d555354524c4f4701000000000000000707070707070707070707070707070703000000000000000040204648470600000000000000000000000000692c844c"
+        );
+        let mut batch = vec![0; BATCH_HEADER];
+        RawRecord {
+            kind: RecordKind::Event,
+            key: PartitionKey { hub: 9, partition: 2 },
+            position: 5,
+            enqueued: 1_000,
+            received: 999,
+            targets: &[1, 0, 0, 0, 0, 0, 0, 0],
+            payload: b"{}",
+        }
+        .encode(&mut batch);
+        seal_batch(&mut batch, BatchKind::Records, 1, (5, 1_000), 64, &IDENTITY);
+        assert_eq!(
+            hex(&batch),
+            "4d424154010000003a0000000100000040000000000000000500000000000000e80300000000000038618975d19894f93a0000000101020009000000000000000500000000000000e803000000000000e703000000000000080000000200000001000000000000007b7d000000000000"
+        );
+    }
 }
