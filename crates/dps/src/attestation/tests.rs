@@ -264,6 +264,8 @@ async fn cross_signed_paths_are_all_tried_and_the_nearest_group_decides() {
         admitted_by(world.register("d", &chain).await).as_deref(),
         Some("on-new")
     );
+    // A group that the first verified path meets does not win over a nearer one on another path.
+    world.group("on-old", old.certificate(), ENABLED).await;
     world.group("on-renewed", &renewed, ENABLED).await;
     assert_eq!(
         admitted_by(world.register("d", &chain).await).as_deref(),
