@@ -40,14 +40,28 @@ pub(crate) struct DataArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Writes a backup.
+    Backup(commands::backup::BackupArgs),
     /// Prints the certificate that clients must trust.
     Ca(commands::ca::CaArgs),
+    /// Makes certificates for devices and CAs, and judges chains.
+    Cert(commands::cert::CertArgs),
     /// Writes completions for a shell to standard output.
     Completions(commands::completions::CompletionsArgs),
     /// Looks at the configuration.
     Config(commands::config::ConfigArgs),
+    /// Checks what a server needs around it.
+    Doctor(commands::doctor::DoctorArgs),
+    /// Tells why a caller was refused, and what mends it.
+    Explain(commands::explain::ExplainArgs),
+    /// Does what `az iot` does, here.
+    Iot(commands::iot::IotArgs),
+    /// Looks into the event log of a server that does not run.
+    Log(commands::log::LogArgs),
     /// Manages the operator's credential.
     Operator(commands::operator::OperatorArgs),
+    /// Puts a backup in place of the data.
+    Restore(commands::backup::RestoreArgs),
     /// Starts the server.
     Serve(commands::serve::ServeArgs),
 }
@@ -83,6 +97,12 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 /// How commands end.
 pub(crate) type Outcome = Result<(), Failure>;
 
@@ -90,11 +110,18 @@ impl Cli {
     /// Runs the command that was typed.
     pub(crate) fn run(self) -> ExitCode {
         let outcome = match self.command {
+            Command::Backup(args) => commands::backup::backup(&args),
             Command::Ca(args) => commands::ca::run(&args),
+            Command::Cert(args) => commands::cert::run(args),
             Command::Completions(args) => commands::completions::run(&args),
             Command::Config(args) => commands::config::run(args),
+            Command::Doctor(args) => commands::doctor::run(&args),
+            Command::Explain(args) => commands::explain::run(args),
+            Command::Iot(args) => commands::iot::run(args),
+            Command::Log(args) => commands::log::run(&args),
             Command::Operator(args) => commands::operator::run(&args),
-            Command::Serve(args) => commands::serve::run(args),
+            Command::Restore(args) => commands::backup::restore_backup(&args),
+            Command::Serve(args) => commands::serve::run(&args),
         };
         match outcome {
             Ok(()) => ExitCode::SUCCESS,

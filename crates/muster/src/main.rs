@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod serve;
 mod server;
 
 use std::process::ExitCode;

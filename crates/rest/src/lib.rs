@@ -22,7 +22,7 @@ mod problem;
 mod provisioning;
 pub mod router;
 
-pub use backend::{Backend, Readiness, Warned};
+pub use backend::{Backend, Maintenance, Readiness, Warned};
 pub use gateway::{Config, Gateway};
 pub use metrics::describe_metrics;
 pub use operations::{Operation, ROUTES};

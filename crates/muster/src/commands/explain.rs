@@ -138,7 +138,10 @@ fn write_chain(record: &RefusalDocument, from: usize, file: &Path) -> Done {
     let mut text = String::new();
     for one in record.chain.iter().skip(from) {
         if one.pem.is_empty() {
-            say(&format!("{} could not be read as a certificate and is left out", one.subject));
+            say(&format!(
+                "{} could not be read as a certificate and is left out",
+                one.subject
+            ));
             continue;
         }
         text.push_str(&one.pem);

@@ -124,12 +124,12 @@ pub(crate) struct Limits {
     /// Time within which a TLS handshake must be done.
     #[schemars(with = "String")]
     pub(crate) handshake_time: Span,
-    /// Time within which the head of a request must be there.
-    #[schemars(with = "String")]
-    pub(crate) header_time: Span,
-    /// Time for which an idle connection is kept.
+    /// Time for which a connection may be idle, or take to send the head of a request.
     #[schemars(with = "String")]
     pub(crate) idle_time: Span,
+    /// Time within which a body must be there.
+    #[schemars(with = "String")]
+    pub(crate) body_time: Span,
     /// Time that open requests get when the server stops.
     #[schemars(with = "String")]
     pub(crate) drain_time: Span,
@@ -142,10 +142,22 @@ impl Default for Limits {
             handshakes: 1_024,
             handshakes_per_address: 512,
             handshake_time: Span::seconds(10),
-            header_time: Span::seconds(10),
-            idle_time: Span::seconds(300),
+            idle_time: Span::seconds(120),
+            body_time: Span::seconds(30),
             drain_time: Span::seconds(10),
         }
+    }
+}
+
+impl Limits {
+    /// The limits as the listeners take them.
+    pub(crate) fn of_net(&self) -> muster_net::Limits {
+        let mut limits = muster_net::Limits::default();
+        limits.max_connections = self.connections;
+        limits.max_handshakes = self.handshakes;
+        limits.max_handshakes_per_address = self.handshakes_per_address;
+        limits.handshake_timeout = self.handshake_time.get();
+        limits
     }
 }
 
@@ -390,8 +402,8 @@ impl Config {
         }
         for (name, span) in [
             ("handshake_time", l.handshake_time),
-            ("header_time", l.header_time),
             ("idle_time", l.idle_time),
+            ("body_time", l.body_time),
         ] {
             check(
                 !span.get().is_zero(),

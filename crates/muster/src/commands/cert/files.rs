@@ -31,7 +31,11 @@ pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure>
             Err(error) => return Err(error),
         }
         // Closed to others from the first moment: it may hold a key.
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(path)?;
         file.write_all(bytes)?;
         file.set_permissions(fs::Permissions::from_mode(mode))
     };
@@ -55,7 +59,8 @@ pub(super) fn certificate(path: &Path) -> Result<Certificate, Failure> {
 
 /// Reads every certificate of a file.
 pub(super) fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
-    Certificate::all_from_text(&read(path)?).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+    Certificate::all_from_text(&read(path)?)
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
 /// Reads a private key.
@@ -66,5 +71,8 @@ pub(super) fn key(path: &Path, pass_phrase: Option<&str>) -> Result<PrivateKey, 
 
 /// Reads a CA certificate with its key.
 pub(super) fn issuer(certificate_file: &Path, key_file: &Path, pass_phrase: &str) -> Result<Issuer, Failure> {
-    Ok(Issuer::new(certificate(certificate_file)?, key(key_file, Some(pass_phrase))?)?)
+    Ok(Issuer::new(
+        certificate(certificate_file)?,
+        key(key_file, Some(pass_phrase))?,
+    )?)
 }

@@ -88,7 +88,10 @@ pub(crate) struct Hierarchy {
 pub(super) fn chain(args: &ChainArgs) -> Outcome {
     let root = args.options.dir.join(ROOT);
     if root.exists() && !args.force {
-        return Err(Failure::new(format!("{} is there already; --force replaces it", root.display())));
+        return Err(Failure::new(format!(
+            "{} is there already; --force replaces it",
+            root.display()
+        )));
     }
     if matches!(args.options.key, KeyKind::Rsa4096) {
         say("making RSA keys of 4096 bits takes some seconds; --key p256 is faster");
@@ -138,20 +141,39 @@ impl Hierarchy {
             Layout::Script => Serial::from_bytes(&[1])?,
             Layout::Tutorial => random.draw(|rng| Serial::random(rng)),
         };
-        files::write(&options.dir.join("serial"), format!("{}\n", first_serial.hex()).as_bytes(), files::ORDINARY)?;
+        files::write(
+            &options.dir.join("serial"),
+            format!("{}\n", first_serial.hex()).as_bytes(),
+            files::ORDINARY,
+        )?;
         files::write(&options.dir.join("index.txt"), b"", files::ORDINARY)?;
         let key = PrivateKey::generate(options.key.into())?;
         let serial = take_serial(&options.dir)?;
         let template = Template::new(INTERMEDIATE_NAME, serial, now, until, Profile::ScriptCa)?;
         let intermediate = Issuer::new(root.issue(&template, &key)?, key)?;
-        let hierarchy = Self { options, random, now, root, intermediate };
+        let hierarchy = Self {
+            options,
+            random,
+            now,
+            root,
+            intermediate,
+        };
         hierarchy.write_ca(&hierarchy.root, ROOT, ROOT_KEY)?;
         hierarchy.write_ca(&hierarchy.intermediate, INTERMEDIATE, INTERMEDIATE_KEY)?;
-        hierarchy.write_request(hierarchy.intermediate.key(), INTERMEDIATE_NAME, "azure-iot-test-only.intermediate")?;
+        hierarchy.write_request(
+            hierarchy.intermediate.key(),
+            INTERMEDIATE_NAME,
+            "azure-iot-test-only.intermediate",
+        )?;
         hierarchy.keep_copy(hierarchy.intermediate.certificate())?;
-        let both =
-            [hierarchy.intermediate.certificate(), hierarchy.root.certificate()].map(Certificate::pem).concat();
-        hierarchy.write("certs/azure-iot-test-only.chain.ca.cert.pem", both.as_bytes(), files::READ_ONLY)?;
+        let both = [hierarchy.intermediate.certificate(), hierarchy.root.certificate()]
+            .map(Certificate::pem)
+            .concat();
+        hierarchy.write(
+            "certs/azure-iot-test-only.chain.ca.cert.pem",
+            both.as_bytes(),
+            files::READ_ONLY,
+        )?;
         Ok(hierarchy)
     }
 
@@ -159,10 +181,19 @@ impl Hierarchy {
     pub(crate) fn open(options: HierarchyOptions) -> Result<Self, Failure> {
         let dir = &options.dir;
         let root = files::issuer(&dir.join(ROOT), &dir.join(ROOT_KEY), &options.pass_phrase)?;
-        let intermediate =
-            files::issuer(&dir.join(INTERMEDIATE), &dir.join(INTERMEDIATE_KEY), &options.pass_phrase)?;
+        let intermediate = files::issuer(
+            &dir.join(INTERMEDIATE),
+            &dir.join(INTERMEDIATE_KEY),
+            &options.pass_phrase,
+        )?;
         let random = system_random()?;
-        Ok(Self { random, now: SystemClock::new().wall().to_pki(), root, intermediate, options })
+        Ok(Self {
+            random,
+            now: SystemClock::new().wall().to_pki(),
+            root,
+            intermediate,
+            options,
+        })
     }
 
     /// The path of the root certificate.
@@ -193,12 +224,30 @@ impl Hierarchy {
         let above: Vec<Certificate> = if from_root {
             vec![self.root.certificate().clone()]
         } else {
-            vec![self.intermediate.certificate().clone(), self.root.certificate().clone()]
+            vec![
+                self.intermediate.certificate().clone(),
+                self.root.certificate().clone(),
+            ]
         };
-        self.write(&format!("private/{name}.key.pem"), key.pkcs8_pem().as_bytes(), files::READ_ONLY)?;
-        self.write(&format!("certs/{name}.cert.pem"), leaf.pem().as_bytes(), files::READ_ONLY)?;
-        let full: String = std::iter::once(&leaf).chain(&above).map(Certificate::pem).collect();
-        self.write(&format!("certs/{name}-full-chain.cert.pem"), full.as_bytes(), files::READ_ONLY)?;
+        self.write(
+            &format!("private/{name}.key.pem"),
+            key.pkcs8_pem().as_bytes(),
+            files::READ_ONLY,
+        )?;
+        self.write(
+            &format!("certs/{name}.cert.pem"),
+            leaf.pem().as_bytes(),
+            files::READ_ONLY,
+        )?;
+        let full: String = std::iter::once(&leaf)
+            .chain(&above)
+            .map(Certificate::pem)
+            .collect();
+        self.write(
+            &format!("certs/{name}-full-chain.cert.pem"),
+            full.as_bytes(),
+            files::READ_ONLY,
+        )?;
         let container = Zeroizing::new(pfx::write(&leaf, &above, &key, &self.options.pass_phrase)?);
         self.write(&format!("certs/{name}.cert.pfx"), &container, files::OWNER)?;
         self.write_request(&key, name, name)?;
@@ -211,14 +260,20 @@ impl Hierarchy {
     }
 
     fn write_ca(&self, ca: &Issuer, certificate: &str, key: &str) -> Result<(), Failure> {
-        let sealed = self.random.draw(|rng| ca.key().encrypted_pkcs8_pem(&self.options.pass_phrase, rng))?;
+        let sealed = self
+            .random
+            .draw(|rng| ca.key().encrypted_pkcs8_pem(&self.options.pass_phrase, rng))?;
         self.write(key, sealed.as_bytes(), files::PRIVATE)?;
         self.write(certificate, ca.certificate().pem().as_bytes(), files::READ_ONLY)
     }
 
     fn write_request(&self, key: &PrivateKey, common_name: &str, file: &str) -> Result<(), Failure> {
         let request = CertificateRequest::new(&muster_pki::issue::common_name_only(common_name)?, key)?;
-        self.write(&format!("csr/{file}.csr.pem"), request.pem().as_bytes(), files::ORDINARY)
+        self.write(
+            &format!("csr/{file}.csr.pem"),
+            request.pem().as_bytes(),
+            files::ORDINARY,
+        )
     }
 
     /// Keeps the copy that `openssl ca` leaves.
@@ -233,9 +288,18 @@ fn take_serial(dir: &Path) -> Result<Serial, Failure> {
     let path = dir.join("serial");
     let about = |what: &dyn std::fmt::Display| Failure::new(format!("{}: {what}", path.display()));
     let text = files::read(&path)?;
-    let text = std::str::from_utf8(&text).map_err(|e| about(&e))?.trim().to_ascii_uppercase();
-    let bytes = data_encoding::HEXUPPER.decode(text.as_bytes()).map_err(|e| about(&e))?;
+    let text = std::str::from_utf8(&text)
+        .map_err(|e| about(&e))?
+        .trim()
+        .to_ascii_uppercase();
+    let bytes = data_encoding::HEXUPPER
+        .decode(text.as_bytes())
+        .map_err(|e| about(&e))?;
     let serial = Serial::from_bytes(&bytes).map_err(|e| about(&e))?;
-    files::write(&path, format!("{}\n", serial.next()?.hex()).as_bytes(), files::ORDINARY)?;
+    files::write(
+        &path,
+        format!("{}\n", serial.next()?.hex()).as_bytes(),
+        files::ORDINARY,
+    )?;
     Ok(serial)
 }

@@ -3,7 +3,6 @@
 //! File names, subjects, extensions and pass phrases are those of the public scripts and tutorials, so that their later
 //! steps run unchanged.
 
-mod check;
 mod files;
 mod hierarchy;
 mod single;
@@ -12,8 +11,6 @@ use clap::{Args, Subcommand, ValueEnum};
 use muster_pki::NewKey;
 
 use crate::cli::Outcome;
-
-pub(crate) use hierarchy::{Hierarchy, HierarchyOptions, Layout};
 
 /// Makes certificates for devices and CAs, and judges chains.
 #[derive(Args, Debug)]
@@ -32,8 +29,6 @@ pub(crate) struct CertArgs {
 enum CertCommand {
     /// Makes a root, an intermediate and devices, in the layout of the vendor's script.
     Chain(hierarchy::ChainArgs),
-    /// Judges a chain by the server's own rules, without a server.
-    Check(check::CheckArgs),
     /// Adds a device to a hierarchy that is there.
     Device(hierarchy::DeviceArgs),
     /// Makes a self-signed device certificate.
@@ -73,7 +68,6 @@ impl From<KeyKind> for NewKey {
 pub(crate) fn run(args: CertArgs) -> Outcome {
     match args.command {
         CertCommand::Chain(args) => hierarchy::chain(&args),
-        CertCommand::Check(args) => check::run(&args),
         CertCommand::Device(args) => hierarchy::device(&args),
         CertCommand::SelfSigned(args) => single::self_signed(&args),
         CertCommand::Sign(args) => single::sign(&args),

@@ -45,10 +45,18 @@ pub(crate) struct SelfSignedArgs {
 #[derive(Args, Debug)]
 pub(crate) struct CaFiles {
     /// The CA certificate that signs.
-    #[arg(long, default_value = "certs/azure-iot-test-only.root.ca.cert.pem", value_name = "FILE")]
+    #[arg(
+        long,
+        default_value = "certs/azure-iot-test-only.root.ca.cert.pem",
+        value_name = "FILE"
+    )]
     ca: PathBuf,
     /// Its key.
-    #[arg(long, default_value = "private/azure-iot-test-only.root.ca.key.pem", value_name = "FILE")]
+    #[arg(
+        long,
+        default_value = "private/azure-iot-test-only.root.ca.key.pem",
+        value_name = "FILE"
+    )]
     ca_key: PathBuf,
     /// The pass phrase of that key.
     #[arg(long, default_value = "1234")]
@@ -135,7 +143,10 @@ pub(super) fn verification(args: &VerificationArgs) -> Outcome {
     let key = PrivateKey::generate(args.key.into())?;
     let serial = random.draw(|rng| Serial::random(rng));
     let until = now.plus_days(args.ca.days);
-    let leaf = ca.issue(&Template::new(&args.code, serial, now, until, Profile::ScriptLeaf)?, &key)?;
+    let leaf = ca.issue(
+        &Template::new(&args.code, serial, now, until, Profile::ScriptLeaf)?,
+        &key,
+    )?;
     files::write(&args.out, leaf.pem().as_bytes(), files::READ_ONLY)?;
     files::write(&args.out.with_extension("cer"), leaf.der(), files::READ_ONLY)?;
     show(&leaf)

@@ -226,7 +226,9 @@ async fn update<O: Owner>(args: UpdateArgs<O>) -> Done {
             .pointer("/properties/certificate")
             .and_then(Value::as_str)
             .map(str::to_owned)
-            .ok_or_else(|| Problem::new("the server does not show the certificate; give its file with --path"))?,
+            .ok_or_else(|| {
+                Problem::new("the server does not show the certificate; give its file with --path")
+            })?,
     };
     let value = management
         .put_certificate(&owner, &part.name, &file, args.verified, Some(etag))

@@ -93,9 +93,7 @@ impl Session {
     }
 
     fn channel(&self, host: &str) -> Result<muster_client::Channel, Problem> {
-        Ok(self
-            .server
-            .channel(host, host, self.operator()?, self.clock())?)
+        Ok(self.server.channel(host, host, self.operator()?, self.clock())?)
     }
 
     /// Calls to management.
@@ -174,7 +172,12 @@ pub(super) async fn hub_at(
 ) -> Result<Hub, Problem> {
     if let Some(login) = login {
         let (server, host) = login_server(login, place)?;
-        return Ok(Hub::new(server.channel(&host, &host, login_credential(login)?, clock())?));
+        return Ok(Hub::new(server.channel(
+            &host,
+            &host,
+            login_credential(login)?,
+            clock(),
+        )?));
     }
     let session = Session::open(place)?;
     let host = session.host_of(Kind::Hub, name, group).await?;
@@ -201,7 +204,10 @@ pub(super) async fn hub_place(
 }
 
 /// Where a device finds provisioning, and by which name, when nothing but an id scope is known.
-pub(super) fn provisioning_place(host: Option<&str>, place: &impl Place) -> Result<(Server, String), Problem> {
+pub(super) fn provisioning_place(
+    host: Option<&str>,
+    place: &impl Place,
+) -> Result<(Server, String), Problem> {
     if let Some(host) = host {
         let (host, port) = Server::split(host)?;
         return Ok((server_of(&host, port, place)?, host));
@@ -225,7 +231,9 @@ pub(super) async fn provisioning(args: &DpsPlaneArgs) -> Result<Provisioning, Pr
     }
     let session = Session::open(&args.common.server)?;
     let group = args.common.group.group.as_deref();
-    let host = session.host_of(Kind::Dps, args.dps.name.as_deref(), group).await?;
+    let host = session
+        .host_of(Kind::Dps, args.dps.name.as_deref(), group)
+        .await?;
     session.provisioning(&host)
 }
 

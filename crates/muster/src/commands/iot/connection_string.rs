@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use muster_client::management::{Kind, Management, Resource, items};
-use muster_wire::sas::ConnectionString;
 use muster_wire::Secret;
+use muster_wire::sas::ConnectionString;
 use serde_json::{Value, json};
 
 use super::options::{CommonArgs, DpsNameArgs, HubNameArgs};
@@ -91,13 +91,20 @@ pub(super) async fn hub(command: HubCommand) -> Done {
     let HubCommand::Show(args) = command;
     let (management, hub) = connect::resource(Kind::Hub, args.hub.name.as_deref(), &args.common).await?;
     let events = args.default_eventhub;
-    show(&management, &hub, &args.policy, "iothubowner", &args.common, |policy, key| {
-        if events {
-            event_hub(&hub, policy, key)
-        } else {
-            of_policy(&hub, policy, key)
-        }
-    })
+    show(
+        &management,
+        &hub,
+        &args.policy,
+        "iothubowner",
+        &args.common,
+        |policy, key| {
+            if events {
+                event_hub(&hub, policy, key)
+            } else {
+                of_policy(&hub, policy, key)
+            }
+        },
+    )
     .await
 }
 
@@ -105,9 +112,14 @@ pub(super) async fn dps(command: DpsCommand) -> Done {
     let DpsCommand::Show(args) = command;
     let (management, dps) = connect::resource(Kind::Dps, args.dps.name.as_deref(), &args.common).await?;
     let usual = "provisioningserviceowner";
-    show(&management, &dps, &args.policy, usual, &args.common, |policy, key| {
-        of_policy(&dps, policy, key)
-    })
+    show(
+        &management,
+        &dps,
+        &args.policy,
+        usual,
+        &args.common,
+        |policy, key| of_policy(&dps, policy, key),
+    )
     .await
 }
 

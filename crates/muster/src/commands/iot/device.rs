@@ -48,7 +48,12 @@ pub(super) struct CredentialArgs {
     #[arg(long, visible_aliases = ["key-file-path", "kp"], value_name = "FILE", requires = "certificate_file")]
     pub(super) key_file: Option<PathBuf>,
     /// The pass phrase of the key or the container.
-    #[arg(long, visible_alias = "passphrase", value_name = "TEXT", requires = "certificate_file")]
+    #[arg(
+        long,
+        visible_alias = "passphrase",
+        value_name = "TEXT",
+        requires = "certificate_file"
+    )]
     pub(super) pass: Option<String>,
     /// The key, in base64.
     #[arg(long, visible_alias = "key", value_name = "BASE64")]
@@ -333,13 +338,25 @@ pub(super) struct SendArgs {
     #[arg(long, short = 'd', value_name = "ID")]
     device_id: String,
     /// The body of the message.
-    #[arg(long, visible_alias = "da", value_name = "TEXT", conflicts_with = "data_file_path")]
+    #[arg(
+        long,
+        visible_alias = "da",
+        value_name = "TEXT",
+        conflicts_with = "data_file_path"
+    )]
     data: Option<String>,
     /// A file that holds the body.
     #[arg(long, visible_alias = "dfp", value_name = "FILE")]
     data_file_path: Option<PathBuf>,
     /// Properties beside the body, name=value;name=value; `$.ct` is the content type and `$.ce` its encoding.
-    #[arg(long, short = 'p', visible_alias = "properties", default_value = "", hide_default_value = true, value_name = "PAIRS")]
+    #[arg(
+        long,
+        short = 'p',
+        visible_alias = "properties",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "PAIRS"
+    )]
     props: String,
     #[command(flatten)]
     credential: CredentialArgs,

@@ -34,7 +34,9 @@ pub(super) enum DeviceIdentityCommand {
     #[command(after_help = "Examples:\n  muster iot hub device-identity delete --device-id device-01")]
     Delete(DeleteArgs),
     /// Lists device identities.
-    #[command(after_help = "Examples:\n  muster iot hub device-identity list --output table\n  muster iot hub device-identity list --top 10")]
+    #[command(
+        after_help = "Examples:\n  muster iot hub device-identity list --output table\n  muster iot hub device-identity list --top 10"
+    )]
     List(ListArgs),
     /// Shows a device identity.
     #[command(after_help = "Examples:\n  muster iot hub device-identity show --device-id device-01")]
@@ -50,7 +52,9 @@ pub(super) enum DeviceIdentityCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum ConnectionStringCommand {
     /// Shows the connection string of a device.
-    #[command(after_help = "Examples:\n  muster iot hub device-identity connection-string show --device-id device-01")]
+    #[command(
+        after_help = "Examples:\n  muster iot hub device-identity connection-string show --device-id device-01"
+    )]
     Show(ConnectionStringArgs),
 }
 
@@ -82,7 +86,13 @@ impl AuthMethod {
 #[derive(Args, Debug)]
 struct AttributeArgs {
     /// How the device proves itself.
-    #[arg(long, visible_alias = "am", value_enum, ignore_case = true, value_name = "METHOD")]
+    #[arg(
+        long,
+        visible_alias = "am",
+        value_enum,
+        ignore_case = true,
+        value_name = "METHOD"
+    )]
     auth_method: Option<AuthMethod>,
     /// The thumbprint of its certificate, SHA-1 or SHA-256 in hex.
     #[arg(long, visible_alias = "ptp", value_name = "HEX")]
@@ -166,7 +176,14 @@ pub(super) struct ListArgs {
 #[derive(Args, Debug)]
 pub(super) struct ConnectionStringArgs {
     /// Which of its keys.
-    #[arg(long, visible_alias = "kt", value_enum, ignore_case = true, default_value_t, value_name = "primary|secondary")]
+    #[arg(
+        long,
+        visible_alias = "kt",
+        value_enum,
+        ignore_case = true,
+        default_value_t,
+        value_name = "primary|secondary"
+    )]
     key_type: KeyType,
     #[command(flatten)]
     device: DeviceArgs,
@@ -231,7 +248,9 @@ async fn list(args: ListArgs) -> Done {
     let whole = !args.plane.login.is_given();
     let mut all = hub.devices(most, whole).await?;
     if !whole && all.len() == MAX_LISTED && most > MAX_LISTED {
-        say(&format!("only the first {MAX_LISTED} devices are shown: a hub tells no more over this call"));
+        say(&format!(
+            "only the first {MAX_LISTED} devices are shown: a hub tells no more over this call"
+        ));
     }
     if let Some(edge) = args.edge_enabled {
         all.retain(|device| {
@@ -291,7 +310,9 @@ impl AttributeArgs {
             "capabilities": { "iotEdge": false },
         });
         if self.auth_method.is_none() && self.primary_thumbprint.is_some() {
-            return Err(Problem::usage("--primary-thumbprint goes with --auth-method x509_thumbprint"));
+            return Err(Problem::usage(
+                "--primary-thumbprint goes with --auth-method x509_thumbprint",
+            ));
         }
         self.put_into(&mut document)?;
         Ok(document)
@@ -332,7 +353,10 @@ impl AttributeArgs {
             .map(|method| method.kind().to_owned())
             .or_else(|| before.clone())
             .unwrap_or_default();
-        let keys = [("primaryKey", &self.primary_key), ("secondaryKey", &self.secondary_key)];
+        let keys = [
+            ("primaryKey", &self.primary_key),
+            ("secondaryKey", &self.secondary_key),
+        ];
         let prints = [
             ("primaryThumbprint", &self.primary_thumbprint),
             ("secondaryThumbprint", &self.secondary_thumbprint),
@@ -342,7 +366,9 @@ impl AttributeArgs {
             return Err(Problem::usage("a key goes with --auth-method shared_private_key"));
         }
         if any(&prints) && kind != "selfSigned" {
-            return Err(Problem::usage("a thumbprint goes with --auth-method x509_thumbprint"));
+            return Err(Problem::usage(
+                "a thumbprint goes with --auth-method x509_thumbprint",
+            ));
         }
         let kept = before.as_deref() == Some(kind.as_str());
         if kept && !any(&keys) && !any(&prints) {

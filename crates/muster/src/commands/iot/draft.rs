@@ -41,13 +41,28 @@ pub(super) struct DraftArgs {
     #[arg(long, visible_alias = "cp", value_name = "FILE", help_heading = "Attestation")]
     certificate_path: Option<PathBuf>,
     /// The file of the next certificate, so that certificates can be rolled.
-    #[arg(long, visible_alias = "scp", value_name = "FILE", help_heading = "Attestation")]
+    #[arg(
+        long,
+        visible_alias = "scp",
+        value_name = "FILE",
+        help_heading = "Attestation"
+    )]
     secondary_certificate_path: Option<PathBuf>,
     /// The key, in base64; one is made otherwise.
-    #[arg(long, visible_alias = "pk", value_name = "BASE64", help_heading = "Attestation")]
+    #[arg(
+        long,
+        visible_alias = "pk",
+        value_name = "BASE64",
+        help_heading = "Attestation"
+    )]
     primary_key: Option<String>,
     /// The next key, in base64; one is made otherwise.
-    #[arg(long, visible_alias = "sk", value_name = "BASE64", help_heading = "Attestation")]
+    #[arg(
+        long,
+        visible_alias = "sk",
+        value_name = "BASE64",
+        help_heading = "Attestation"
+    )]
     secondary_key: Option<String>,
     /// Whether devices may register.
     #[arg(long, visible_alias = "ps", ignore_case = true, value_parser = ["enabled", "disabled"], value_name = "STATUS")]
@@ -113,7 +128,12 @@ pub(super) struct SingleArgs {
     #[arg(long, visible_alias = "device-info", value_name = "JSON|FILE")]
     device_information: Option<String>,
     /// The public key of a TPM.
-    #[arg(long, visible_alias = "ek", value_name = "BASE64", help_heading = "Attestation")]
+    #[arg(
+        long,
+        visible_alias = "ek",
+        value_name = "BASE64",
+        help_heading = "Attestation"
+    )]
     endorsement_key: Option<String>,
 }
 
@@ -268,7 +288,10 @@ impl DraftArgs {
     }
 
     fn keys(&self, mut slots: Map<String, Value>) -> Value {
-        for (name, key) in [("primaryKey", &self.primary_key), ("secondaryKey", &self.secondary_key)] {
+        for (name, key) in [
+            ("primaryKey", &self.primary_key),
+            ("secondaryKey", &self.secondary_key),
+        ] {
             if let Some(key) = key {
                 slots.insert(name.to_owned(), key.as_str().into());
             }
@@ -282,7 +305,10 @@ impl DraftArgs {
             ("secondary", &self.secondary_certificate_path),
         ] {
             if let Some(path) = path {
-                slots.insert(slot.to_owned(), json!({ "certificate": files::certificate(path)? }));
+                slots.insert(
+                    slot.to_owned(),
+                    json!({ "certificate": files::certificate(path)? }),
+                );
             }
         }
         Ok(Value::Object(slots))
@@ -309,7 +335,11 @@ impl DraftArgs {
         if let Some(edge) = self.edge_enabled {
             set("capabilities", json!({ "iotEdge": edge }));
         }
-        let hubs: Vec<&str> = self.iot_hubs.iter().flat_map(|hub| hub.split_whitespace()).collect();
+        let hubs: Vec<&str> = self
+            .iot_hubs
+            .iter()
+            .flat_map(|hub| hub.split_whitespace())
+            .collect();
         if !hubs.is_empty() {
             set("iotHubs", hubs.into());
         }
@@ -417,7 +447,12 @@ mod tests {
             ca_name: Some("root".into()),
             secondary_ca_name: None,
         };
-        let document = created(&DraftArgs::default(), Kind::Group, Some(AttestationType::X509), &ca);
+        let document = created(
+            &DraftArgs::default(),
+            Kind::Group,
+            Some(AttestationType::X509),
+            &ca,
+        );
         assert_eq!(
             document.get("attestation"),
             Some(&json!({"type": "x509", "x509": {"caReferences": {"primary": "root"}}}))
@@ -429,7 +464,13 @@ mod tests {
         let nothing = DraftArgs::default();
         let single = nothing.create(Kind::Individual, "id", None, &CaArgs::default(), None);
         assert!(matches!(single, Err(Problem::Usage(_))));
-        let bare = nothing.create(Kind::Group, "id", Some(AttestationType::X509), &CaArgs::default(), None);
+        let bare = nothing.create(
+            Kind::Group,
+            "id",
+            Some(AttestationType::X509),
+            &CaArgs::default(),
+            None,
+        );
         assert!(matches!(bare, Err(Problem::Usage(_))));
         let half = DraftArgs {
             webhook_url: Some("https://example.com".into()),

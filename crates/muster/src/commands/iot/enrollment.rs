@@ -53,7 +53,9 @@ pub(super) enum IndividualCommand {
     #[command(subcommand)]
     Registration(RegistrationCommand),
     /// Shows an enrollment.
-    #[command(after_help = "Examples:\n  muster iot dps enrollment show --enrollment-id sensor-1 --show-keys")]
+    #[command(
+        after_help = "Examples:\n  muster iot dps enrollment show --enrollment-id sensor-1 --show-keys"
+    )]
     Show(ShowArgs),
     /// Changes an enrollment.
     #[command(
@@ -85,7 +87,9 @@ pub(super) enum GroupCommand {
     #[command(subcommand)]
     Registration(GroupRegistrationCommand),
     /// Shows an enrollment group.
-    #[command(after_help = "Examples:\n  muster iot dps enrollment-group show --enrollment-id by-key --show-keys")]
+    #[command(
+        after_help = "Examples:\n  muster iot dps enrollment-group show --enrollment-id by-key --show-keys"
+    )]
     Show(ShowArgs),
     /// Changes an enrollment group.
     #[command(
@@ -115,7 +119,14 @@ struct KeysArgs {
 #[derive(Args, Debug)]
 pub(super) struct IndividualCreateArgs {
     /// How the device proves itself.
-    #[arg(long, visible_alias = "at", value_enum, ignore_case = true, value_name = "TYPE", help_heading = "Attestation")]
+    #[arg(
+        long,
+        visible_alias = "at",
+        value_enum,
+        ignore_case = true,
+        value_name = "TYPE",
+        help_heading = "Attestation"
+    )]
     attestation_type: Option<AttestationType>,
     #[command(flatten)]
     draft: DraftArgs,
@@ -128,7 +139,14 @@ pub(super) struct IndividualCreateArgs {
 #[derive(Args, Debug)]
 pub(super) struct GroupCreateArgs {
     /// How the devices prove themselves; told from the other flags where it is left out.
-    #[arg(long, visible_alias = "at", value_enum, ignore_case = true, value_name = "TYPE", help_heading = "Attestation")]
+    #[arg(
+        long,
+        visible_alias = "at",
+        value_enum,
+        ignore_case = true,
+        value_name = "TYPE",
+        help_heading = "Attestation"
+    )]
     attestation_type: Option<AttestationType>,
     #[command(flatten)]
     draft: DraftArgs,
@@ -204,7 +222,12 @@ pub(super) struct ComputeKeyArgs {
     #[arg(long, visible_alias = "eid", value_name = "ID", required_unless_present_any = ["symmetric_key", "key_file"])]
     enrollment_id: Option<String>,
     /// The group's key in base64, so that no server is asked.
-    #[arg(long, visible_alias = "key", value_name = "BASE64", conflicts_with = "key_file")]
+    #[arg(
+        long,
+        visible_alias = "key",
+        value_name = "BASE64",
+        conflicts_with = "key_file"
+    )]
     symmetric_key: Option<String>,
     /// A file that holds the group's key in base64.
     #[arg(long, value_name = "FILE")]
@@ -265,7 +288,14 @@ pub(super) async fn individual(command: IndividualCommand) -> Done {
             if args.single.endorsement_key().is_some() {
                 return Err(Problem::usage("the TPM of an enrollment can't be changed"));
             }
-            update(kind, &args.draft, &CaArgs::default(), Some(&args.single), &args.change).await
+            update(
+                kind,
+                &args.draft,
+                &CaArgs::default(),
+                Some(&args.single),
+                &args.change,
+            )
+            .await
         }
     }
 }
@@ -276,7 +306,9 @@ pub(super) async fn group(command: GroupCommand) -> Done {
         GroupCommand::ComputeDeviceKey(args) => compute_key(args).await,
         GroupCommand::Create(args) => {
             let id = &args.id.enrollment_id;
-            let fields = args.draft.create(kind, id, args.attestation_type, &args.ca, None)?;
+            let fields = args
+                .draft
+                .create(kind, id, args.attestation_type, &args.ca, None)?;
             create(kind, &args.id, Value::Object(fields)).await
         }
         GroupCommand::Delete(args) => delete(kind, args).await,
@@ -289,7 +321,9 @@ pub(super) async fn group(command: GroupCommand) -> Done {
 
 async fn create(kind: Kind, id: &IdArgs, document: Value) -> Done {
     let dps = connect::provisioning(&id.plane).await?;
-    let value = dps.put_enrollment(kind, &id.enrollment_id, &document, None).await?;
+    let value = dps
+        .put_enrollment(kind, &id.enrollment_id, &document, None)
+        .await?;
     output::print(&value, id.plane.common.output.output, columns(kind))
 }
 

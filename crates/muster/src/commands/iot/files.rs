@@ -30,8 +30,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
 /// Reads a file that holds a secret on one line.
 pub(super) fn secret(path: &Path) -> Result<Zeroizing<String>, Problem> {
     let bytes = Zeroizing::new(read(path)?);
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| Problem::new(format!("{}: is not text", path.display())))?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| Problem::new(format!("{}: is not text", path.display())))?;
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 

@@ -35,7 +35,9 @@ pub(super) enum LinkedHubCommand {
     #[command(after_help = "Examples:\n  muster iot dps linked-hub show --linked-hub my-hub")]
     Show(PartArgs),
     /// Changes how much a linked hub is given.
-    #[command(after_help = "Examples:\n  muster iot dps linked-hub update --linked-hub my-hub --allocation-weight 2")]
+    #[command(
+        after_help = "Examples:\n  muster iot dps linked-hub update --linked-hub my-hub --allocation-weight 2"
+    )]
     Update(UpdateArgs),
 }
 
@@ -64,7 +66,12 @@ impl ShareArgs {
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
     /// The hub; it need not be named while there is one.
-    #[arg(long, visible_alias = "hn", value_name = "HUB", conflicts_with = "connection_string")]
+    #[arg(
+        long,
+        visible_alias = "hn",
+        value_name = "HUB",
+        conflicts_with = "connection_string"
+    )]
     hub_name: Option<String>,
     /// The hub's resource group; it need not be given.
     #[arg(long, visible_alias = "hrg", value_name = "GROUP")]

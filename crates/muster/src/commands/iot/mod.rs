@@ -181,7 +181,9 @@ impl Problem {
     /// this one is added.
     fn into_failure(self, explained: bool) -> Failure {
         match self {
-            Self::Usage(message) => clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n")).exit(),
+            Self::Usage(message) => {
+                clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n")).exit()
+            }
             Self::Other(message) => Failure::new(message),
             Self::Output(failure) => failure,
             Self::Call(error) => {

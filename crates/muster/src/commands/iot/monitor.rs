@@ -45,7 +45,13 @@ pub(super) struct MonitorArgs {
     #[arg(long, visible_alias = "et", value_name = "MILLISECONDS")]
     enqueued_time: Option<i64>,
     /// Ends when no message came for so many seconds; 0 for never.
-    #[arg(long, short = 't', visible_alias = "to", default_value_t = 300, value_name = "SECONDS")]
+    #[arg(
+        long,
+        short = 't',
+        visible_alias = "to",
+        default_value_t = 300,
+        value_name = "SECONDS"
+    )]
     timeout: u64,
     /// Ends after so many messages.
     #[arg(long, visible_alias = "mc", value_parser = clap::value_parser!(u64).range(1..), value_name = "COUNT")]
@@ -133,7 +139,10 @@ fn show(args: &MonitorArgs, device: &str, line: &Value) -> Done {
     let text = match args.common.output.output {
         Format::None => return Ok(()),
         Format::Table | Format::Tsv => {
-            let time = line.get("enqueuedTime").and_then(Value::as_str).unwrap_or_default();
+            let time = line
+                .get("enqueuedTime")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             format!("{time}\t{device}\t{}", member("body"))
         }
         Format::Json | Format::Jsonc => {
@@ -156,7 +165,8 @@ fn show(args: &MonitorArgs, device: &str, line: &Value) -> Done {
             if !properties.is_empty() {
                 event.insert("properties".into(), properties.into());
             }
-            serde_json::to_string_pretty(&json!({ "event": event })).map_err(|e| Problem::new(e.to_string()))?
+            serde_json::to_string_pretty(&json!({ "event": event }))
+                .map_err(|e| Problem::new(e.to_string()))?
         }
     };
     Ok(print(&text)?)

@@ -69,7 +69,9 @@ fn cell(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 fn lines(value: &Value, columns: &[Column]) -> String {
@@ -140,6 +142,9 @@ mod tests {
     #[test]
     fn a_single_item_is_a_table_of_one_row() {
         let one = json!({"name": "root", "properties": {"isVerified": false}});
-        assert_eq!(table(&one, COLUMNS), "Name  Verified\n----  --------\nroot  false");
+        assert_eq!(
+            table(&one, COLUMNS),
+            "Name  Verified\n----  --------\nroot  false"
+        );
     }
 }

@@ -18,10 +18,14 @@ const COLUMNS: &[Column] = &[
 #[derive(Debug, Subcommand)]
 pub(super) enum RegistrationCommand {
     /// Forgets a registration; the enrollment stays.
-    #[command(after_help = "Examples:\n  muster iot dps enrollment registration delete --enrollment-id my-x509-device")]
+    #[command(
+        after_help = "Examples:\n  muster iot dps enrollment registration delete --enrollment-id my-x509-device"
+    )]
     Delete(DeleteArgs),
     /// Shows a registration.
-    #[command(after_help = "Examples:\n  muster iot dps enrollment registration show --enrollment-id my-x509-device")]
+    #[command(
+        after_help = "Examples:\n  muster iot dps enrollment registration show --enrollment-id my-x509-device"
+    )]
     Show(IdArgs),
 }
 
@@ -29,13 +33,19 @@ pub(super) enum RegistrationCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum GroupRegistrationCommand {
     /// Forgets a registration; the group stays.
-    #[command(after_help = "Examples:\n  muster iot dps enrollment-group registration delete --registration-id device-01")]
+    #[command(
+        after_help = "Examples:\n  muster iot dps enrollment-group registration delete --registration-id device-01"
+    )]
     Delete(DeleteArgs),
     /// Lists the registrations of a group's devices.
-    #[command(after_help = "Examples:\n  muster iot dps enrollment-group registration list --enrollment-id factory --output table")]
+    #[command(
+        after_help = "Examples:\n  muster iot dps enrollment-group registration list --enrollment-id factory --output table"
+    )]
     List(ListArgs),
     /// Shows a registration.
-    #[command(after_help = "Examples:\n  muster iot dps enrollment-group registration show --registration-id device-01")]
+    #[command(
+        after_help = "Examples:\n  muster iot dps enrollment-group registration show --registration-id device-01"
+    )]
     Show(IdArgs),
 }
 

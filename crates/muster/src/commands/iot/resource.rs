@@ -60,14 +60,17 @@ struct CreateArgs {
 impl CreateArgs {
     async fn make(self, kind: Kind, name: &str, properties: Value) -> Done {
         let management = Session::open(&self.common.server)?.management().await?;
-        let taken = management
-            .list(kind, None)
-            .await?
-            .iter()
-            .any(|one| one.get("name").and_then(Value::as_str).is_some_and(|one| one.eq_ignore_ascii_case(name)));
+        let taken = management.list(kind, None).await?.iter().any(|one| {
+            one.get("name")
+                .and_then(Value::as_str)
+                .is_some_and(|one| one.eq_ignore_ascii_case(name))
+        });
         if taken {
             // A second PUT would reset what was configured meanwhile.
-            return Err(Problem::new(format!("there is a {} named {name} already", kind.noun())));
+            return Err(Problem::new(format!(
+                "there is a {} named {name} already",
+                kind.noun()
+            )));
         }
         let document = json!({
             "location": self.location.as_deref().unwrap_or(DEFAULT_LOCATION),

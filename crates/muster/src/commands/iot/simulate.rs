@@ -51,7 +51,14 @@ pub(super) struct SimulateArgs {
     #[arg(long, visible_alias = "da", value_name = "TEXT")]
     data: Option<String>,
     /// Properties beside the body, name=value;name=value.
-    #[arg(long, short = 'p', visible_alias = "props", default_value = "", hide_default_value = true, value_name = "PAIRS")]
+    #[arg(
+        long,
+        short = 'p',
+        visible_alias = "props",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "PAIRS"
+    )]
     properties: String,
     /// What is spoken; this release simulates over HTTPS.
     #[arg(long, visible_alias = "proto", ignore_case = true, value_parser = ["http"], default_value = "http", value_name = "PROTOCOL")]
@@ -168,7 +175,10 @@ pub(super) async fn run(args: SimulateArgs) -> Done {
     )?;
     match all.first_error {
         Some(error) => {
-            say(&format!("{} of {total} messages were not sent; the first error:", total - all.sent));
+            say(&format!(
+                "{} of {total} messages were not sent; the first error:",
+                total - all.sent
+            ));
             Err(error.into())
         }
         None => Ok(()),
@@ -247,7 +257,13 @@ async fn play(device: Device, id: String, script: Arc<Script>, rng: Random) -> T
             Err(error) => {
                 tally.failed += 1;
                 // A hub that refuses the device refuses its next message too.
-                let hopeless = matches!(&error, Error::Refused { status: 400..=404, .. });
+                let hopeless = matches!(
+                    &error,
+                    Error::Refused {
+                        status: 400..=404,
+                        ..
+                    }
+                );
                 tally.first_error.get_or_insert(error);
                 if hopeless {
                     break;

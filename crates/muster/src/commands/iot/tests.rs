@@ -112,16 +112,34 @@ fn flags_of_devices_and_servers_parse() {
 #[test]
 fn what_is_typed_wrongly_is_told() {
     for (line, kind) in [
-        ("muster iot hub certificate create -n root", ErrorKind::MissingRequiredArgument),
-        ("muster iot hub certificate create -n root -p c.pem -v perhaps", ErrorKind::ValueValidation),
-        ("muster iot hub device-identity create -d d --am password", ErrorKind::InvalidValue),
-        ("muster iot hub device-identity list --login nonsense", ErrorKind::ValueValidation),
+        (
+            "muster iot hub certificate create -n root",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
+            "muster iot hub certificate create -n root -p c.pem -v perhaps",
+            ErrorKind::ValueValidation,
+        ),
+        (
+            "muster iot hub device-identity create -d d --am password",
+            ErrorKind::InvalidValue,
+        ),
+        (
+            "muster iot hub device-identity list --login nonsense",
+            ErrorKind::ValueValidation,
+        ),
         (
             "muster iot hub device-identity list --login HostName=h;DeviceId=d;SharedAccessKey=AAAA",
             ErrorKind::ValueValidation,
         ),
-        ("muster iot device simulate -d d --protocol mqtt", ErrorKind::InvalidValue),
-        ("muster iot dps enrollment-group create --eid g --ca-name a --cp c.pem", ErrorKind::ArgumentConflict),
+        (
+            "muster iot device simulate -d d --protocol mqtt",
+            ErrorKind::InvalidValue,
+        ),
+        (
+            "muster iot dps enrollment-group create --eid g --ca-name a --cp c.pem",
+            ErrorKind::ArgumentConflict,
+        ),
         ("muster explain some-id --last 5", ErrorKind::ArgumentConflict),
     ] {
         match parse(line) {
@@ -140,7 +158,10 @@ fn every_command_has_help_with_examples() {
                 walk(one, &path);
             }
         } else {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             assert!(help.contains("Examples:"), "{path} has no examples");
             assert!(command.get_about().is_some(), "{path} says nothing about itself");
         }

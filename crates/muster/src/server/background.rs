@@ -1,0 +1,287 @@
+//! What runs beside the requests: explaining refusals, sweeping, flushing, renewing. Each piece has its own pace, logs
+//! what fails and tries again at its next turn; none of them keeps the server from stopping.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_dps::Sweeper;
+use muster_hub::{Activity, EventLog};
+use muster_model::{Clock, HubKey, Random};
+use muster_net::{ServerCertificates, Tickets};
+use muster_resources::{Changes, Directory, Leases, RefusalLog, Refusals, Routed, Store};
+use muster_store::Registry;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::certificates;
+use super::config::Names;
+use super::data_dir::DataDir;
+use super::readiness::Readiness;
+use super::tickets::{self, KeptKeys};
+
+/// Age at which an attempt that has not ended is taken up again.
+const STUCK: Duration = Duration::from_secs(15);
+
+/// Rows of deleted hubs and services that are removed at once.
+const REAP: usize = 500;
+
+/// Life of a lease; several turns long.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// Time that background work gets to end when the server stops.
+const STOP: Duration = Duration::from_secs(5);
+
+/// Everything that background work needs.
+pub(crate) struct Work {
+    pub(crate) data: DataDir,
+    pub(crate) names: Names,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<Random>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) resources_store: Arc<dyn Store>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) changes: Arc<dyn Changes>,
+    pub(crate) event_log: Arc<dyn EventLog>,
+    pub(crate) refusal_log: Arc<RefusalLog>,
+    pub(crate) refusals: Arc<dyn Refusals>,
+    pub(crate) refusal_age: Duration,
+    pub(crate) explainer: Arc<Routed>,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) sweeper: Sweeper,
+    pub(crate) server_certificates: Arc<ServerCertificates>,
+    pub(crate) tickets: Arc<Tickets>,
+    pub(crate) ticket_keys: KeptKeys,
+    pub(crate) readiness: Arc<Readiness>,
+}
+
+/// Background work that was started.
+pub(crate) struct Background {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    refusal_log: Arc<RefusalLog>,
+    refusals: Arc<dyn Refusals>,
+    explainer: Arc<Routed>,
+    activity: Arc<Activity>,
+}
+
+/// Runs `turn` at its pace until the server stops.
+async fn every<F: Future<Output = ()>>(
+    pace: Duration,
+    mut stop: watch::Receiver<bool>,
+    mut turn: impl FnMut() -> F,
+) {
+    let mut ticks = interval(pace);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => turn().await,
+            // A sender that is gone stops too.
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+fn log_failure<T, E: std::fmt::Display>(what: &'static str, outcome: Result<T, E>) -> Option<T> {
+    match outcome {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::warn!(%error, "{what} failed; it is tried again at its next turn");
+            None
+        }
+    }
+}
+
+/// Starts everything.
+pub(crate) fn start(work: Work) -> Background {
+    let Work {
+        data,
+        names,
+        clock,
+        random,
+        registry,
+        resources_store,
+        directory,
+        changes,
+        event_log,
+        refusal_log,
+        refusals,
+        refusal_age,
+        explainer,
+        activity,
+        sweeper,
+        server_certificates,
+        tickets,
+        mut ticket_keys,
+        readiness,
+    } = work;
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+
+    // Refusals are explained as they come.
+    tasks.spawn({
+        let (log, store, explainer) = (
+            Arc::clone(&refusal_log),
+            Arc::clone(&refusals),
+            Arc::clone(&explainer),
+        );
+        let mut stop = stopped.clone();
+        async move {
+            loop {
+                tokio::select! {
+                    outcome = log.drain(explainer.as_ref(), store.as_ref()) => {
+                        log_failure("keeping explained refusals", outcome);
+                    }
+                    _ = stop.changed() => return,
+                }
+            }
+        }
+    });
+    tasks.spawn(every(Duration::from_secs(600), stopped.clone(), {
+        let (store, clock) = (Arc::clone(&refusals), Arc::clone(&clock));
+        move || {
+            let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+            async move {
+                log_failure(
+                    "dropping old refusals",
+                    store.expire(clock.wall().minus(refusal_age)).await,
+                );
+            }
+        }
+    }));
+
+    // What other nodes changed is read; here a notice comes from this node alone. The pace is the promise for lost ones.
+    tasks.spawn({
+        let (directory, mut notices) = (Arc::clone(&directory), changes.watch());
+        let mut stop = stopped.clone();
+        async move {
+            loop {
+                tokio::select! {
+                    woken = timeout(Duration::from_millis(250), notices.changed()) => {
+                        if matches!(woken, Ok(Err(_))) {
+                            return;
+                        }
+                        log_failure("reading changes of trust", directory.refresh().await);
+                    }
+                    _ = stop.changed() => return,
+                }
+            }
+        }
+    });
+
+    // Events: retention as the hubs say, and nothing of hubs that are gone.
+    tasks.spawn({
+        let known: Arc<tokio::sync::Mutex<BTreeSet<HubKey>>> = Arc::default();
+        let (directory, log, clock) = (Arc::clone(&directory), Arc::clone(&event_log), Arc::clone(&clock));
+        every(Duration::from_secs(30), stopped.clone(), move || {
+            let (directory, log, clock) = (Arc::clone(&directory), Arc::clone(&log), Arc::clone(&clock));
+            let known = Arc::clone(&known);
+            async move {
+                let hubs = directory.hubs();
+                let mut known = known.lock().await;
+                let now: BTreeSet<HubKey> = hubs.iter().map(|hub| hub.key).collect();
+                for gone in known.difference(&now) {
+                    log_failure("dropping the events of a deleted hub", log.drop_hub(*gone).await);
+                }
+                for hub in &hubs {
+                    let age = Duration::from_secs(u64::from(hub.retention_days) * 86_400);
+                    log.retain(hub.key, age, hub.retention_bytes);
+                }
+                *known = now;
+                log_failure("sweeping the event log", log.sweep(clock.wall()).await);
+            }
+        })
+    });
+
+    // The registry: attempts that stopped half-way, rows of what was deleted, the latest time, last activity.
+    let holder = random
+        .draw(|rng| muster_model::RequestId::random(rng))
+        .to_string();
+    tasks.spawn({
+        let (clock, readiness) = (Arc::clone(&clock), Arc::clone(&readiness));
+        let (registry, store) = (Arc::clone(&registry), Arc::clone(&resources_store));
+        let sweeper = Arc::new(sweeper);
+        every(Duration::from_secs(10), stopped.clone(), move || {
+            let (clock, readiness, sweeper) =
+                (Arc::clone(&clock), Arc::clone(&readiness), Arc::clone(&sweeper));
+            let (registry, store, holder) = (Arc::clone(&registry), Arc::clone(&store), holder.clone());
+            async move {
+                let now = clock.wall();
+                let remembered = store.remember_wall(now).await;
+                readiness.registry_works(remembered.is_ok());
+                log_failure("remembering the time", remembered);
+                let lease = registry.hold("sweep", &holder, LEASE, now).await;
+                let Some(Some(lease)) = log_failure("holding the lease of the sweeper", lease) else {
+                    return;
+                };
+                log_failure("finishing registrations", sweeper.run_once(STUCK, now).await);
+                log_failure("removing what was deleted", store.reap(REAP, lease.fence).await);
+            }
+        })
+    });
+    tasks.spawn(every(Duration::from_secs(5), stopped.clone(), {
+        let activity = Arc::clone(&activity);
+        move || {
+            let activity = Arc::clone(&activity);
+            async move {
+                log_failure("noting activity of devices", activity.flush().await);
+            }
+        }
+    }));
+
+    // TLS: certificates and ticket keys.
+    tasks.spawn({
+        let mut stop = stopped;
+        async move {
+            let mut ticks = interval(Duration::from_secs(3600));
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    _ = stop.changed() => return,
+                }
+                let now = clock.wall();
+                let shown = certificates::ensure(&data, &names, &random, now);
+                if let Some(shown) = log_failure("renewing the server's certificates", shown) {
+                    log_failure(
+                        "showing the server's certificates",
+                        server_certificates.replace(shown.identities),
+                    );
+                }
+                if ticket_keys.is_due(now) {
+                    ticket_keys.rotate(&random, now);
+                    log_failure("keeping ticket keys", tickets::keep(&data, &ticket_keys));
+                    log_failure("changing ticket keys", tickets.rotate(&ticket_keys.keys()));
+                }
+            }
+        }
+    });
+    Background {
+        stop,
+        tasks,
+        refusal_log,
+        refusals,
+        explainer,
+        activity,
+    }
+}
+
+impl Background {
+    /// Ends the work, and writes what waits.
+    pub(crate) async fn stop(mut self) {
+        // Nobody listening means that everything has ended already.
+        drop(self.stop.send(true));
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(STOP, ended).await.is_err() {
+            tracing::warn!("background work did not end in time and is cut");
+            self.tasks.shutdown().await;
+        }
+        log_failure("noting activity of devices", self.activity.flush().await);
+        let kept = self
+            .refusal_log
+            .flush(self.explainer.as_ref(), self.refusals.as_ref())
+            .await;
+        log_failure("keeping explained refusals", kept);
+    }
+}
