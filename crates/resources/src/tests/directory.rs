@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use muster_model::{CertificateOwner, IfMatch, Wall};
+use proptest::prelude::*;
 
-use super::{NOW, World, certificate_name, dps_name, group_name, hub_name, hub_request};
+use super::{NOW, World, certificate_name, dps_name, group_name, hub_name, hub_request, service_request};
 use crate::testing::TestCa;
 use crate::{Directory, Estate};
 
@@ -165,4 +166,129 @@ async fn watchers_are_woken_with_the_version_of_the_write() {
         .unwrap();
     assert!(watch.has_changed().unwrap());
     assert_eq!(*watch.borrow(), world.directory.trust_version());
+}
+
+/// What a directory shows, for comparing two of them.
+fn shown(directory: &Directory) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let owners = directory
+        .hubs()
+        .into_iter()
+        .map(|hub| (CertificateOwner::Hub(hub.key), format!("{hub:?}")))
+        .chain(
+            directory
+                .services()
+                .into_iter()
+                .map(|service| (CertificateOwner::Dps(service.key), format!("{service:?}"))),
+        );
+    for (owner, text) in owners {
+        lines.push(text);
+        let trust = directory.trust(owner);
+        lines.push(format!("{} anchors", trust.anchors().len()));
+        lines.extend(trust.certificates().map(|one| {
+            let digest = one.certificate.sha256();
+            format!("{} {} {}", one.name, one.verified, trust.is_verified(&digest))
+        }));
+    }
+    lines
+}
+
+/// One change; which things it meets is decided by small numbers, so that changes meet each other.
+async fn change(world: &World, what: u8, which: u8, pool: &[TestCa]) {
+    let operator = world.operator();
+    let (hub, service) = (
+        hub_name(&format!("hub-{}", which % 2)),
+        dps_name(&format!("dps-{}", which % 2)),
+    );
+    let owner = if which & 4 == 0 {
+        world
+            .directory
+            .hub(&hub)
+            .map(|hub| CertificateOwner::Hub(hub.key))
+    } else {
+        world
+            .directory
+            .service(&service)
+            .map(|service| CertificateOwner::Dps(service.key))
+    };
+    let name = certificate_name(&format!("c{}", which % 3));
+    // Many of these are refused (it exists, it is missing): that is part of the game.
+    let _outcome = match (what % 6, owner) {
+        (0, _) => world
+            .hubs
+            .put(&operator, hub_request(hub.as_str()), IfMatch::Absent, NOW)
+            .await
+            .map(|_| ()),
+        (1, _) => {
+            world
+                .hubs
+                .delete(&operator, &group_name(), &hub, IfMatch::Any)
+                .await
+        }
+        (2, _) => world
+            .services
+            .put(&operator, service_request(service.as_str()), IfMatch::Absent, NOW)
+            .await
+            .map(|_| ()),
+        (3, _) => {
+            world
+                .services
+                .delete(&operator, &group_name(), &service, IfMatch::Any)
+                .await
+        }
+        (4, Some(owner)) => {
+            let certificate = pool[usize::from(which) % pool.len()].certificate();
+            let if_match = if which & 8 == 0 {
+                IfMatch::Absent
+            } else {
+                IfMatch::Any
+            };
+            world
+                .certificates
+                .upload(
+                    &operator,
+                    owner,
+                    name,
+                    certificate,
+                    which & 16 == 0,
+                    if_match,
+                    NOW,
+                )
+                .await
+                .map(|_| ())
+        }
+        (_, Some(owner)) => {
+            world
+                .certificates
+                .delete(&operator, owner, &name, IfMatch::Any)
+                .await
+        }
+        (_, None) => Ok(()),
+    };
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_directory_kept_by_deltas_shows_what_one_loaded_anew_shows(
+        changes in prop::collection::vec((any::<u8>(), any::<u8>(), any::<bool>()), 1..40),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let world = World::new().await;
+            let lagging = Directory::load(world.store.clone()).await.unwrap();
+            let pool = [TestCa::root("a"), TestCa::root("a"), TestCa::root("b")];
+            for (what, which, refresh) in changes {
+                change(&world, what, which, &pool).await;
+                if refresh {
+                    lagging.refresh().await.unwrap();
+                }
+            }
+            lagging.refresh().await.unwrap();
+            let anew = Directory::load(world.store.clone()).await.unwrap();
+            assert_eq!(shown(&world.directory), shown(&anew));
+            assert_eq!(shown(&lagging), shown(&anew));
+        });
+    }
 }
