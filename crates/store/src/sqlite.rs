@@ -29,6 +29,8 @@ mod resource_group;
 mod resources;
 mod rotate;
 mod service;
+#[cfg(test)]
+mod tests;
 mod trust;
 mod twin;
 mod unit;
