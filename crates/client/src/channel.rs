@@ -17,7 +17,7 @@ use crate::http::{Call, Http, Reply};
 use crate::tls::{ClientIdentity, Trust};
 
 /// How long a token lives that is made for a call.
-const TOKEN_LIFE: Duration = Duration::from_secs(3600);
+const TOKEN_LIFE: Duration = Duration::from_hours(1);
 
 /// The port of HTTPS where nothing else is said.
 pub const HTTPS: u16 = 443;
@@ -65,8 +65,9 @@ impl Server {
         }
         let port = port
             .map(|port| {
-                port.parse()
-                    .map_err(|_| Error::Target(format!("{place} has a port that is no number from 0 to 65535")))
+                port.parse().map_err(|_| {
+                    Error::Target(format!("{place} has a port that is no number from 0 to 65535"))
+                })
             })
             .transpose()?;
         Ok((host.to_owned(), port))

@@ -135,9 +135,8 @@ impl Message {
                 None => self.properties.push((name.to_owned(), value)),
                 Some(short) => {
                     let known = SYSTEM.iter().find(|(one, _)| *one == short);
-                    let (_, header) = known.ok_or_else(|| {
-                        Error::Target(format!("there is no system property {name}"))
-                    })?;
+                    let (_, header) =
+                        known.ok_or_else(|| Error::Target(format!("there is no system property {name}")))?;
                     self.system.push((header, value));
                 }
             }

@@ -57,10 +57,12 @@ impl Provisioning {
     /// # Errors
     /// As [`Channel::json`].
     pub async fn enrollment(&self, kind: Kind, id: &str) -> Result<Value, Error> {
-        self.channel.json(Call::new(Method::GET, enrollment(kind, id, ""))).await
+        self.channel
+            .json(Call::new(Method::GET, enrollment(kind, id, "")))
+            .await
     }
 
-    /// Writes an enrollment; with `etag` only the one that has this ETag (`*` for any).
+    /// Writes an enrollment; with `etag` only the one that has this entity tag (`*` for any).
     ///
     /// # Errors
     /// As [`Channel::json`].
@@ -156,11 +158,7 @@ impl Provisioning {
 }
 
 fn enrollment(kind: Kind, id: &str, path: &str) -> String {
-    format!(
-        "/{}/{}{path}?api-version={DPS_CLIENT}",
-        kind.path(),
-        segment(id)
-    )
+    format!("/{}/{}{path}?api-version={DPS_CLIENT}", kind.path(), segment(id))
 }
 
 fn registration(id: &str) -> String {

@@ -29,7 +29,7 @@ use crate::tls::{self, ClientIdentity, Trust};
 const MAX_REPLY: usize = 64 << 20;
 
 /// Longest time for one call, unless the caller sets another.
-const CALL_TIME: Duration = Duration::from_secs(60);
+const CALL_TIME: Duration = Duration::from_mins(1);
 
 /// One call.
 #[derive(Clone)]
@@ -389,9 +389,7 @@ impl Http {
                 .map(|ip| SocketAddr::new(ip, self.port))
                 .collect());
         }
-        Ok(tokio::net::lookup_host((host, self.port))
-            .await?
-            .collect())
+        Ok(tokio::net::lookup_host((host, self.port)).await?.collect())
     }
 }
 

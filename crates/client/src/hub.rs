@@ -41,7 +41,7 @@ impl Hub {
         self.channel.json(Call::new(Method::GET, path(id))).await
     }
 
-    /// Writes a device identity: makes one without `etag`, changes the one that has this ETag otherwise (`*` for any).
+    /// Writes a device identity: makes one without `etag`, changes the one that has this entity tag otherwise (`*` for any).
     ///
     /// # Errors
     /// As [`Channel::json`].
@@ -118,7 +118,7 @@ fn path(id: &str) -> String {
     format!("/devices/{}?api-version={HUB_CLIENT}", segment(id))
 }
 
-/// Hubs take ETags in quotes.
+/// Hubs take entity tags in quotes.
 fn quoted(etag: &str) -> String {
     if etag.starts_with('"') {
         etag.to_owned()

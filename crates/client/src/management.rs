@@ -102,8 +102,13 @@ impl Resource {
     /// [`Error::Unexpected`] when the document has none.
     pub fn host(&self) -> Result<&str, Error> {
         let property = self.kind.host_property();
-        self.property(property)
-            .ok_or_else(|| Error::Unexpected(format!("the {} {} has no {property}", self.kind.noun(), self.name)))
+        self.property(property).ok_or_else(|| {
+            Error::Unexpected(format!(
+                "the {} {} has no {property}",
+                self.kind.noun(),
+                self.name
+            ))
+        })
     }
 }
 
@@ -217,11 +222,14 @@ impl Management {
     /// As [`Channel::json`].
     pub async fn certificate(&self, resource: &Resource, name: &str) -> Result<Value, Error> {
         self.channel
-            .json(Call::new(Method::GET, self.certificate_target(resource, name, "")))
+            .json(Call::new(
+                Method::GET,
+                self.certificate_target(resource, name, ""),
+            ))
             .await
     }
 
-    /// Uploads a CA certificate, base64 of the file's bytes; with `etag` it replaces the one that has this ETag.
+    /// Uploads a CA certificate, base64 of the file's bytes; with `etag` it replaces the one that has this entity tag.
     ///
     /// # Errors
     /// As [`Channel::json`].
@@ -330,6 +338,29 @@ impl Management {
         .await
     }
 
+    /// Makes a resource group where it is missing.
+    ///
+    /// # Errors
+    /// As [`Channel::json`].
+    pub async fn ensure_group(&self, name: &str, location: &str) -> Result<(), Error> {
+        let target = format!(
+            "/subscriptions/{}/resourceGroups/{}?api-version={GROUPS_VERSION}",
+            segment(&self.subscription),
+            segment(name)
+        );
+        match self.channel.send(Call::new(Method::GET, target.clone())).await {
+            Ok(_) => Ok(()),
+            Err(Error::Refused { status: 404, .. }) => {
+                let body = json!({ "location": location }).to_string();
+                self.channel
+                    .send(Call::new(Method::PUT, target).json(body))
+                    .await?;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn pages(&self, target: String) -> Result<Vec<Value>, Error> {
         let mut all = Vec::new();
         let mut next = Some(target);
@@ -398,12 +429,7 @@ fn path_of(link: &str) -> &str {
     rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
 }
 
-fn pick(
-    kind: Kind,
-    all: Vec<Resource>,
-    name: Option<&str>,
-    group: Option<&str>,
-) -> Result<Resource, Error> {
+fn pick(kind: Kind, all: Vec<Resource>, name: Option<&str>, group: Option<&str>) -> Result<Resource, Error> {
     let noun = kind.noun();
     let of_group = |one: &Resource| group.is_none_or(|group| group.eq_ignore_ascii_case(&one.group));
     let Some(name) = name else {

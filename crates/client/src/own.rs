@@ -53,8 +53,16 @@ impl Own {
     /// As [`crate::Http::stream`]; [`Error::Refused`].
     pub async fn events(&self, hub: &str, query: &EventsQuery<'_>) -> Result<Lines, Error> {
         let mut parameters = Vec::new();
-        parameters.extend(query.consumer_group.map(|group| ("consumerGroup", group.to_owned())));
-        parameters.extend(query.partition.map(|partition| ("partition", partition.to_string())));
+        parameters.extend(
+            query
+                .consumer_group
+                .map(|group| ("consumerGroup", group.to_owned())),
+        );
+        parameters.extend(
+            query
+                .partition
+                .map(|partition| ("partition", partition.to_string())),
+        );
         parameters.extend(query.from.map(|from| ("from", from.to_owned())));
         if query.follow {
             parameters.push(("follow", "true".to_owned()));
@@ -161,7 +169,11 @@ impl Lines {
             }
             if self.ended {
                 let line = std::mem::take(&mut self.held);
-                return if line.is_empty() { Ok(None) } else { read(&line).map(Some) };
+                return if line.is_empty() {
+                    Ok(None)
+                } else {
+                    read(&line).map(Some)
+                };
             }
             if self.held.len() > MAX_LINE {
                 return Err(Error::Unexpected("a line without end".into()));

@@ -1,5 +1,7 @@
 //! The transport against a small server on loopback, whose certificate is made for the test.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
@@ -16,7 +18,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use muster_client::{Call, Credential, Error, Http, Server, Trust};
-use muster_model::{SymmetricKey, ManualClock, Wall};
+use muster_model::{ManualClock, SymmetricKey, Wall};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -69,7 +71,9 @@ async fn serve(per_connection: usize) -> Place {
                     answer(request, last)
                 });
                 // A client that goes ends the connection in its own way.
-                let _ = http1::Builder::new().serve_connection(Stream(stream), answering).await;
+                let _ = http1::Builder::new()
+                    .serve_connection(Stream(stream), answering)
+                    .await;
             });
         }
     });
@@ -83,22 +87,27 @@ async fn serve(per_connection: usize) -> Place {
 async fn answer(request: Request<Incoming>, last: bool) -> Result<Response<Full<Bytes>>, Infallible> {
     let header = |name: &str| {
         let value = request.headers().get(name);
-        value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
     };
     let mut response = match request.uri().path() {
         "/slow" => {
-            tokio::time::sleep(Duration::from_secs(600)).await;
+            tokio::time::sleep(Duration::from_mins(10)).await;
             Response::new(Full::default())
         }
         "/large" => Response::new(Full::from(vec![b' '; (64 << 20) + 1])),
         "/refused" => {
-            let body = r#"{"errorCode":401002,"trackingId":"t-1","message":"Unauthorized","timestampUtc":"x"}"#;
+            let body =
+                r#"{"errorCode":401002,"trackingId":"t-1","message":"Unauthorized","timestampUtc":"x"}"#;
             let mut response = Response::new(Full::from(body));
             *response.status_mut() = http::StatusCode::UNAUTHORIZED;
             response
         }
         _ => {
-            let body = serde_json::json!({ "host": header("host"), "authorization": header("authorization") });
+            let body =
+                serde_json::json!({ "host": header("host"), "authorization": header("authorization") });
             Response::new(Full::from(body.to_string()))
         }
     };
@@ -215,7 +224,9 @@ async fn a_key_signs_for_the_resource_and_a_bearer_token_goes_as_it_is() {
 
 #[tokio::test]
 async fn a_call_never_shows_its_credential_or_body() {
-    let call = get("/").authorization("Bearer secret").json("{\"key\":\"secret\"}");
+    let call = get("/")
+        .authorization("Bearer secret")
+        .json("{\"key\":\"secret\"}");
     let shown = format!("{call:?} {:?}", call.headers);
     assert!(!shown.contains("secret"), "{shown}");
 }
@@ -240,7 +251,11 @@ impl<T: AsyncRead + Unpin> Read for Stream<T> {
 }
 
 impl<T: AsyncWrite + Unpin> Write for Stream<T> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(context, bytes)
     }
 

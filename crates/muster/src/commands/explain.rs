@@ -13,7 +13,7 @@ use muster_client::own::{Own, RefusalsQuery};
 use muster_wire::refusal::RefusalDocument;
 use serde_json::Value;
 
-use super::iot::{Done, Problem, ServerArgs, Session, drive};
+use super::iot::{Done, Hints, Problem, ServerArgs, Session, drive};
 use crate::cli::{Outcome, print, say};
 
 /// Records that are shown when no number is given.
@@ -71,23 +71,22 @@ enum Form {
 
 pub(crate) fn run(args: ExplainArgs) -> Outcome {
     // A refusal to explain is not itself explained.
-    drive(false, false, explain(args))
+    drive(false, Hints::None, explain(args))
 }
 
 async fn explain(args: ExplainArgs) -> Done {
     let own = Session::open(&args.server)?.own()?;
     let single = args.tracking_id.is_some();
-    let found = match &args.tracking_id {
-        Some(id) => vec![record(&own, id).await?],
-        None => {
-            let query = RefusalsQuery {
-                device: args.device.as_deref(),
-                registration: args.registration.as_deref(),
-                address: args.address.as_deref(),
-                last: Some(args.last.unwrap_or(USUAL)),
-            };
-            own.refusals(&query).await?
-        }
+    let found = if let Some(id) = &args.tracking_id {
+        vec![record(&own, id).await?]
+    } else {
+        let query = RefusalsQuery {
+            device: args.device.as_deref(),
+            registration: args.registration.as_deref(),
+            address: args.address.as_deref(),
+            last: Some(args.last.unwrap_or(USUAL)),
+        };
+        own.refusals(&query).await?
     };
     let records = found
         .iter()

@@ -223,14 +223,11 @@ async fn registration_credential(
         Some(own) => symmetric_key(own)?,
         None => {
             let session = Session::open(&args.common.server)?;
-            let host = match &place.service {
-                Some(host) => host.clone(),
-                None => {
-                    let group = args.common.group.group.as_deref();
-                    session
-                        .host_of(Kind::Dps, args.dps.name.as_deref(), group)
-                        .await?
-                }
+            let host = if let Some(host) = &place.service {
+                host.clone()
+            } else {
+                let (name, group) = (args.dps.name.as_deref(), args.common.group.group.as_deref());
+                session.host_of(Kind::Dps, name, group).await?
             };
             stored_key(&session.provisioning(&host)?, id, args.group_id.as_deref()).await?
         }
@@ -385,15 +382,14 @@ pub(super) async fn send(args: SendArgs) -> Done {
         .with_properties(&args.props)
         .map_err(|e| Problem::usage(format!("--props: {e}")))?;
     let (server, host) = args.plane.place().await?;
-    let credential = match args.credential.certificate(&args.device_id)? {
-        Some(identity) => Credential::Certificate(identity),
-        None => {
-            let key = match args.credential.key()? {
-                Some(key) => key,
-                None => device_key(&args.plane.service().await?, &args.device_id).await?,
-            };
-            Credential::Key { policy: None, key }
-        }
+    let credential = if let Some(identity) = args.credential.certificate(&args.device_id)? {
+        Credential::Certificate(identity)
+    } else {
+        let key = match args.credential.key()? {
+            Some(key) => key,
+            None => device_key(&args.plane.service().await?, &args.device_id).await?,
+        };
+        Credential::Key { policy: None, key }
     };
     open(&server, &host, &args.device_id, credential)?
         .send(&message)

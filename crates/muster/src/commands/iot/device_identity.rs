@@ -29,7 +29,7 @@ pub(super) enum DeviceIdentityCommand {
     #[command(
         after_help = "Examples:\n  muster iot hub device-identity create --device-id device-01\n  muster iot hub device-identity create --device-id device-01 --auth-method x509_ca\n  muster iot hub device-identity create -d device-01 --am x509_thumbprint --ptp $THUMBPRINT"
     )]
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// Deletes a device identity.
     #[command(after_help = "Examples:\n  muster iot hub device-identity delete --device-id device-01")]
     Delete(DeleteArgs),
@@ -45,7 +45,7 @@ pub(super) enum DeviceIdentityCommand {
     #[command(
         after_help = "Examples:\n  muster iot hub device-identity update --device-id device-01 --status disabled\n  muster iot hub device-identity update -d device-01 --am x509_ca"
     )]
-    Update(UpdateArgs),
+    Update(Box<UpdateArgs>),
 }
 
 /// `muster iot hub device-identity connection-string`
@@ -209,7 +209,7 @@ pub(super) async fn run(command: DeviceIdentityCommand) -> Done {
         DeviceIdentityCommand::ConnectionString(ConnectionStringCommand::Show(args)) => {
             connection_string(args).await
         }
-        DeviceIdentityCommand::Create(args) => create(args).await,
+        DeviceIdentityCommand::Create(args) => create(*args).await,
         DeviceIdentityCommand::Delete(args) => {
             let hub = connect::hub(&args.device.plane).await?;
             Ok(hub.delete_device(&args.device.device_id, &args.etag).await?)
@@ -338,16 +338,16 @@ impl AttributeArgs {
             .get("authentication")
             .cloned()
             .unwrap_or_else(|| json!({ "type": "sas" }));
-        if let Some(authentication) = self.authentication(stored)? {
+        if let Some(authentication) = self.authentication(&stored)? {
             fields.insert("authentication".into(), authentication);
         }
         Ok(())
     }
 
     /// How the device proves itself from now on; `None` where nothing was said about that.
-    fn authentication(&self, stored: Value) -> Result<Option<Value>, Problem> {
+    fn authentication(&self, stored: &Value) -> Result<Option<Value>, Problem> {
         let kind_of = |value: &Value| value.get("type").and_then(Value::as_str).map(str::to_owned);
-        let before = kind_of(&stored);
+        let before = kind_of(stored);
         let kind = self
             .auth_method
             .map(|method| method.kind().to_owned())

@@ -65,13 +65,12 @@ impl IotCommand {
     /// Tells whether a connection string stands in for the operator's token.
     const fn has_login(&self) -> bool {
         match self {
-            Self::Device(DeviceCommand::Registration(_)) => false,
             Self::Device(DeviceCommand::SendD2cMessage(args)) => args.has_login(),
             Self::Device(DeviceCommand::Simulate(args)) => args.has_login(),
             Self::Dps(DpsCommand::Enrollment(command)) => command.has_login(),
             Self::Dps(DpsCommand::EnrollmentGroup(command)) => command.has_login(),
             Self::Hub(HubCommand::DeviceIdentity(command)) => command.has_login(),
-            Self::Dps(_) | Self::Hub(_) => false,
+            Self::Device(DeviceCommand::Registration(_)) | Self::Dps(_) | Self::Hub(_) => false,
         }
     }
 }
@@ -177,9 +176,9 @@ impl Problem {
         Self::Usage(message.into())
     }
 
-    /// Turns it into what the command line prints. Where the server keeps explained refusals, the command that shows
-    /// this one is added.
-    fn into_failure(self, explained: bool) -> Failure {
+    /// Turns it into what the command line prints. Where a record explains the refusal, the command that shows it is
+    /// added.
+    fn into_failure(self, hints: Hints) -> Failure {
         match self {
             Self::Usage(message) => {
                 clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n")).exit()
@@ -188,12 +187,11 @@ impl Problem {
             Self::Output(failure) => failure,
             Self::Call(error) => {
                 let hint = match &error {
-                    // Other refusals are not of a credential, and no record is kept of them.
                     Error::Refused {
-                        status: 401 | 403 | 404,
+                        status,
                         tracking_id: Some(id),
                         ..
-                    } if explained => format!("\nwhy: muster explain {id}"),
+                    } if hints.fit(*status) => format!("\nwhy: muster explain {id}"),
                     _ => String::new(),
                 };
                 Failure::new(format!("{error}{hint}"))
@@ -214,18 +212,42 @@ impl From<Failure> for Problem {
     }
 }
 
+/// Which refusals a record explains.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Hints {
+    /// Those of a caller's credential.
+    Credential,
+    /// Those of a device: that it is unknown is one of them too.
+    Device,
+    /// None: the server is not one of this kind, or it is records that were asked for.
+    None,
+}
+
+impl Hints {
+    const fn fit(self, status: u16) -> bool {
+        match self {
+            Self::Credential => matches!(status, 401 | 403),
+            Self::Device => matches!(status, 401 | 403 | 404),
+            Self::None => false,
+        }
+    }
+}
+
 /// How the work of a command ends.
 pub(crate) type Done = Result<(), Problem>;
 
 pub(crate) fn run(args: IotArgs) -> Outcome {
     let many = matches!(&args.command, IotCommand::Device(DeviceCommand::Simulate(_)));
-    // Against a place that is not Muster, nothing explains.
-    let explained = !args.command.has_login();
-    drive(many, explained, dispatch(args.command))
+    let hints = match &args.command {
+        command if command.has_login() => Hints::None,
+        IotCommand::Device(_) => Hints::Device,
+        IotCommand::Dps(_) | IotCommand::Hub(_) => Hints::Credential,
+    };
+    drive(many, hints, dispatch(args.command))
 }
 
 /// Runs a command's work to its end on a runtime of its own.
-pub(crate) fn drive(many: bool, explained: bool, work: impl Future<Output = Done>) -> Outcome {
+pub(crate) fn drive(many: bool, hints: Hints, work: impl Future<Output = Done>) -> Outcome {
     let mut builder = if many {
         tokio::runtime::Builder::new_multi_thread()
     } else {
@@ -234,7 +256,7 @@ pub(crate) fn drive(many: bool, explained: bool, work: impl Future<Output = Done
     let runtime = builder.enable_all().build()?;
     runtime
         .block_on(work)
-        .map_err(|problem| problem.into_failure(explained))
+        .map_err(|problem| problem.into_failure(hints))
 }
 
 async fn dispatch(command: IotCommand) -> Done {

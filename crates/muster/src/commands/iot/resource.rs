@@ -72,13 +72,15 @@ impl CreateArgs {
                 kind.noun()
             )));
         }
+        let location = self.location.as_deref().unwrap_or(DEFAULT_LOCATION);
         let document = json!({
-            "location": self.location.as_deref().unwrap_or(DEFAULT_LOCATION),
+            "location": location,
             "sku": { "name": self.sku, "capacity": self.unit },
             "tags": tags(&self.tags)?,
             "properties": properties,
         });
         let group = self.common.group.group.as_deref().unwrap_or(DEFAULT_GROUP);
+        management.ensure_group(group, location).await?;
         let made = management.put(kind, group, name, &document).await?;
         output::print(&made, self.common.output.output, columns(kind))
     }
