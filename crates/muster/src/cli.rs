@@ -142,10 +142,13 @@ pub(crate) fn say(line: &str) {
 /// Writes data to standard output, with a line feed behind it.
 ///
 /// # Errors
-/// [`Failure`] when standard output can't be written, as when a pipe was closed.
+/// [`Failure`] when standard output can't be written. A closed pipe ends the process quietly.
 pub(crate) fn print(data: &str) -> Outcome {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{data}")
-        .and_then(|()| out.flush())
-        .map_err(|e| Failure::new(format!("standard output: {e}")))
+    match writeln!(out, "{data}").and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        // Whoever read has seen enough, as `head` has.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(Failure::new(format!("standard output: {error}"))),
+    }
 }

@@ -200,6 +200,10 @@ pub(crate) fn no_content() -> Response<Answer> {
     response
         .headers_mut()
         .insert(http::header::VARY, HeaderValue::from_static("Origin"));
+    // Azure says so, and the tutorials show it; the HTTP library leaves it out of a 204 by itself.
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     response
 }
 

@@ -126,7 +126,7 @@ async fn answer(
             error.code = done.error,
             error.reason = done.reason.map(muster_model::ReasonCode::as_str),
             tracking.id = %done.tracking,
-            hub.name = done.trail.target.as_deref(),
+            target.name = done.trail.target.as_deref(),
             device.id = done.trail.device.as_deref(),
             registration.id = done.trail.registration.as_deref(),
         },

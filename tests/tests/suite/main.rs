@@ -1,6 +1,10 @@
 //! The black-box suites: the built binary, driven by openssl, curl, its own command line and clients that are not ours.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on ends there, and says at which step")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on ends there, and says at which step"
+)]
 
 mod stage;
 mod tutorials;

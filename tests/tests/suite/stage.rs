@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use muster_tests::{Ended, Server, sh};
+use muster_tests::{Ended, Launch, Server, sh};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,7 +17,21 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts a server beside an empty folder.
     pub(crate) fn new() -> Self {
-        Self { server: Server::start(), folder: tempfile::tempdir().expect("a folder") }
+        Self {
+            server: Server::start(),
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    /// Starts a server with a configuration file.
+    pub(crate) fn configured(config: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("muster.toml");
+        fs::write(&file, config).expect("to write the configuration");
+        let server = Launch::new()
+            .arguments(&["--config", &file.to_string_lossy()])
+            .start();
+        Self { server, folder }
     }
 
     /// The folder.
@@ -28,7 +42,12 @@ impl Stage {
     /// Runs a line. `muster` is the built binary and finds this server; `curl` trusts it and finds it under every name.
     pub(crate) fn run(&self, line: &str) -> Ended {
         let binary = self.server.muster(&[]);
-        let binary = binary.get_args().next_back().expect("the binary").to_string_lossy().into_owned();
+        let binary = binary
+            .get_args()
+            .last()
+            .expect("the binary")
+            .to_string_lossy()
+            .into_owned();
         let prelude = format!(
             "muster() {{ '{binary}' \"$@\"; }}; \
              curl() {{ command curl --silent --show-error --max-time 60 --cacert '{}' --connect-to '::{}' \"$@\"; }}; ",
@@ -36,7 +55,11 @@ impl Stage {
             self.server.https(),
         );
         let data = self.server.data().to_string_lossy().into_owned();
-        sh(self.folder(), &format!("{prelude}{line}"), &[("MUSTER_DATA", &data)])
+        sh(
+            self.folder(),
+            &format!("{prelude}{line}"),
+            &[("MUSTER_DATA", &data)],
+        )
     }
 
     /// Runs a line that must succeed, and returns its output.
@@ -58,7 +81,10 @@ impl Stage {
     /// The id scope of the ready-made provisioning service.
     pub(crate) fn id_scope(&self) -> String {
         let service = self.json("muster iot dps show --name muster-dps");
-        service["properties"]["idScope"].as_str().expect("an id scope").to_owned()
+        service["properties"]["idScope"]
+            .as_str()
+            .expect("an id scope")
+            .to_owned()
     }
 }
 
@@ -74,19 +100,31 @@ pub(crate) struct Http {
 impl Http {
     /// Takes the output of `curl -i` apart.
     pub(crate) fn parse(output: &str) -> Self {
-        let (head, body) = output.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in: {output}"));
+        let (head, body) = output
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("no head in: {output}"));
         let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|text| text.parse().ok());
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1))
+            .and_then(|text| text.parse().ok());
         let headers = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        Self { status: status.unwrap_or_else(|| panic!("no status in: {output}")), headers, body: body.to_owned() }
+        Self {
+            status: status.unwrap_or_else(|| panic!("no status in: {output}")),
+            headers,
+            body: body.to_owned(),
+        }
     }
 
     /// A header's value.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON.

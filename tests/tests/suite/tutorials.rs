@@ -36,27 +36,38 @@ fn is_guid(text: &str) -> bool {
 }
 
 fn is_timestamp(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.ends_with('Z') && text.len() == "2022-08-27T17:53:19.5143497Z".len())
+    value
+        .as_str()
+        .is_some_and(|text| text.ends_with('Z') && text.len() == "2022-08-27T17:53:19.5143497Z".len())
 }
 
 /// Registers a device, checks everything that the tutorial shows, and returns the hub that it was assigned to.
 fn assigned(stage: &Stage, scope: &str, credential: &str, id: &str, device: &str) -> String {
     let answer = register(stage, scope, credential, id).expect(202);
     assert!(answer.header("date").is_some());
-    assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/json; charset=utf-8")
+    );
     assert_eq!(answer.header("transfer-encoding"), Some("chunked"));
     let location = format!("https://{GLOBAL}/{scope}/registrations/{id}/register");
     assert_eq!(answer.header("location"), Some(location.as_str()));
     assert_eq!(answer.header("retry-after"), Some("3"));
     assert!(is_guid(answer.header("x-ms-request-id").expect("a request id")));
-    assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000; includeSubDomains"));
+    assert_eq!(
+        answer.header("strict-transport-security"),
+        Some("max-age=31536000; includeSubDomains")
+    );
     let body = answer.json();
     assert_eq!(body["status"], "assigning");
     assert_eq!(body.as_object().map(serde_json::Map::len), Some(2), "{body}");
     let operation = body["operationId"].as_str().expect("an operation id").to_owned();
 
     let answer = poll(stage, scope, credential, id, &operation).expect(200);
-    assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/json; charset=utf-8")
+    );
     assert_eq!(answer.header("location"), None);
     assert_eq!(answer.header("retry-after"), None);
     assert!(is_guid(answer.header("x-ms-request-id").expect("a request id")));
@@ -167,7 +178,11 @@ fn prove_possession(stage: &Stage, command: &str, owner: &str) {
     ));
     let code = coded["properties"]["verificationCode"].as_str().expect("a code");
     assert_eq!(code.len(), 48);
-    assert!(code.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)), "{code}");
+    assert!(
+        code.bytes()
+            .all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)),
+        "{code}"
+    );
     // The version before the code is not the current one any more.
     let stale = stage.run(&format!(
         "muster iot {command} certificate verify -g muster {owner} --name {name} --etag '{etag}' \
@@ -198,8 +213,14 @@ fn a_self_signed_device_with_an_individual_enrollment_walks_to_telemetry() {
     let stage = Stage::new();
     let scope = stage.id_scope();
     stage.ok(SELF_SIGNED);
-    assert!(stage.ok("openssl x509 -in device-cert.pem -text -noout").contains("my-x509-device"));
-    let refused = register(&stage, &scope, CREDENTIAL, "my-x509-device").expect(401).json();
+    assert!(
+        stage
+            .ok("openssl x509 -in device-cert.pem -text -noout")
+            .contains("my-x509-device")
+    );
+    let refused = register(&stage, &scope, CREDENTIAL, "my-x509-device")
+        .expect(401)
+        .json();
     assert_eq!(refused["errorCode"], 401_002);
     let enrollment = stage.json(
         "muster iot dps enrollment create -g muster --dps-name muster-dps --enrollment-id my-x509-device \
@@ -247,7 +268,9 @@ fn a_group_by_intermediate_admits_a_device_once_the_root_is_verified() {
     prove_possession(&stage, "dps", "--dps-name muster-dps");
     let hub = assigned(&stage, &scope, CHAIN, "device-01", "device-01");
     telemetry(&stage, CHAIN, &hub, "device-01");
-    let list = stage.json("muster iot dps enrollment-group registration list --dps-name muster-dps --enrollment-id group-01");
+    let list = stage.json(
+        "muster iot dps enrollment-group registration list --dps-name muster-dps --enrollment-id group-01",
+    );
     assert_eq!(list[0]["registrationId"], "device-01");
     assert_eq!(list[0]["status"], "assigned");
 }
@@ -276,7 +299,10 @@ fn a_ca_device_of_a_hub_sends_once_possession_is_proved_there() {
     openssl_chain(&stage);
     stage.json("muster iot hub device-identity create --hub-name muster-hub --device-id device-01 --auth-method x509_ca");
     let refused = send(&stage, CHAIN, HUB, "device-01").expect(401).json();
-    assert_eq!(refused["Message"], "ErrorCode:IotHubUnauthorizedAccess;Unauthorized");
+    assert_eq!(
+        refused["Message"],
+        "ErrorCode:IotHubUnauthorizedAccess;Unauthorized"
+    );
     prove_possession(&stage, "hub", "--hub-name muster-hub");
     telemetry(&stage, CHAIN, HUB, "device-01");
 }
@@ -306,14 +332,18 @@ fn what_the_tutorials_refuse_is_refused_in_the_documented_form() {
     // An id scope that does not exist.
     register(&stage, "0ne00000BAD", CREDENTIAL, "my-x509-device").expect(404);
     // A registration id that breaks its grammar.
-    let body = register(&stage, &scope, CREDENTIAL, "bad%20id").expect(400).json();
+    let body = register(&stage, &scope, CREDENTIAL, "bad%20id")
+        .expect(400)
+        .json();
     assert_eq!(body["errorCode"], 400_004);
     // A disabled enrollment tells its own device so, and nobody else.
     stage.json(
         "muster iot dps enrollment create -g muster --dps-name muster-dps --enrollment-id my-x509-device \
          --attestation-type x509 --certificate-path device-cert.pem --provisioning-status disabled",
     );
-    let disabled = register(&stage, &scope, CREDENTIAL, "my-x509-device").expect(200).json();
+    let disabled = register(&stage, &scope, CREDENTIAL, "my-x509-device")
+        .expect(200)
+        .json();
     assert_eq!(
         disabled,
         serde_json::json!({"operationId": "", "status": "disabled",

@@ -1,5 +1,6 @@
 //! `muster serve`: starts the server.
 
+use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -84,7 +85,9 @@ impl ServeArgs {
 pub(crate) fn start_log(output: &Output) -> Outcome {
     let filter = EnvFilter::try_new(&output.log).map_err(|e| Failure::new(format!("output.log: {e}")))?;
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let started = match output.format {
         LogFormat::Json => registry.with(layer.json()).try_init(),
         LogFormat::Text => registry.with(layer.with_target(false)).try_init(),

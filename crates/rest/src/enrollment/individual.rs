@@ -2,12 +2,15 @@
 
 use http::StatusCode;
 use muster_dps::Bulk;
+use muster_model::RegistrationId;
+use muster_model::dps::Attestation;
+use muster_resources::DpsPermit;
 use muster_wire::enrollment::{
     self as documents, BulkChange, BulkError, BulkMode, BulkResult, IndividualDocument,
 };
 use muster_wire::{etag, page};
 
-use super::{answer_page, asked_page, body, change, permit, registration_id, wire};
+use super::{answer_page, asked_page, body, permit, registration_id, wire};
 use crate::exchange::{Exchange, Outcome, json, no_content};
 use crate::problem::Problem;
 
@@ -29,10 +32,12 @@ pub(crate) async fn put(exchange: &mut Exchange<'_>, id: &str) -> Outcome {
     let body = body(exchange).await?;
     let domain = &exchange.backend.domain;
     let input = IndividualDocument::parse(&body, &id, domain).map_err(|error| wire(&error))?;
+    let stored = stored(exchange, &permit, &id).await?;
+    let change = input.change(stored.as_ref()).map_err(|error| wire(&error))?;
     let written = exchange
         .backend
         .enrollments
-        .put(&permit, change::individual(input), if_match, exchange.now)
+        .put(&permit, change, if_match, exchange.now)
         .await?;
     Ok(json(
         StatusCode::OK,
@@ -85,7 +90,16 @@ pub(crate) async fn bulk(exchange: &mut Exchange<'_>) -> Outcome {
     for item in call.items {
         match item.change {
             Ok(BulkChange::Delete(id)) => deletions.push(id),
-            Ok(BulkChange::Put(input)) => changes.push((change::individual(*input), item.if_match)),
+            Ok(BulkChange::Put(input)) => {
+                let stored = stored(exchange, &permit, &input.id).await?;
+                match input.change(stored.as_ref()) {
+                    Ok(change) => changes.push((change, item.if_match)),
+                    Err(error) => {
+                        let problem = wire(&error);
+                        failures.push(BulkError::individual(&item.id, problem.code, problem.message));
+                    }
+                }
+            }
             Err(error) => {
                 let problem = wire(&error);
                 failures.push(BulkError::individual(&item.id, problem.code, problem.message));
@@ -113,4 +127,17 @@ pub(crate) async fn bulk(exchange: &mut Exchange<'_>) -> Outcome {
         ));
     }
     Ok(json(StatusCode::OK, BulkResult::of(failures).to_json()))
+}
+
+/// The attestation that is stored under an id, for what a caller names by its facts alone; `None` for a new one.
+async fn stored(
+    exchange: &Exchange<'_>,
+    permit: &DpsPermit,
+    id: &RegistrationId,
+) -> Result<Option<Attestation>, Problem> {
+    match exchange.backend.enrollments.read(permit, id).await {
+        Ok((found, _)) => Ok(Some(found.attestation)),
+        Err(muster_dps::Error::EnrollmentMissing) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -1,7 +1,6 @@
 //! What back ends and operators ask of a provisioning service. Source: `Microsoft.Azure.Devices.Provisioning` service
 //! API, read 2026-11.
 
-mod change;
 pub(crate) mod group;
 pub(crate) mod individual;
 pub(crate) mod registration;
