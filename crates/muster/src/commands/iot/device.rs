@@ -10,11 +10,13 @@ use muster_client::identity::{group_key, symmetric_key};
 use muster_client::management::Kind;
 use muster_client::{ClientIdentity, Credential, Error, Server};
 use muster_model::{IdScope, RegistrationId, SymmetricKey};
+use muster_wire::Secret;
 use serde_json::Value;
 
 use super::connect::{self, Session};
 use super::options::{
     CommonArgs, DpsNameArgs, GroupArgs, HubNameArgs, LoginArgs, ServerBesideDataArgs, parse_bool,
+    parse_secret,
 };
 use super::output;
 use super::{Done, Problem, files};
@@ -51,13 +53,13 @@ pub(super) struct CredentialArgs {
     #[arg(
         long,
         visible_alias = "passphrase",
-        value_name = "TEXT",
+        value_parser = parse_secret, value_name = "TEXT",
         requires = "certificate_file"
     )]
-    pub(super) pass: Option<String>,
+    pub(super) pass: Option<Secret>,
     /// The key, in base64.
-    #[arg(long, visible_alias = "key", value_name = "BASE64")]
-    pub(super) symmetric_key: Option<String>,
+    #[arg(long, visible_alias = "key", value_parser = parse_secret, value_name = "BASE64")]
+    pub(super) symmetric_key: Option<Secret>,
 }
 
 impl CredentialArgs {
@@ -72,13 +74,13 @@ impl CredentialArgs {
             .extension()
             .is_some_and(|one| one.eq_ignore_ascii_case("pfx") || one.eq_ignore_ascii_case("p12"));
         let identity = if container {
-            ClientIdentity::from_pfx(&bytes, self.pass.as_deref().unwrap_or_default())
+            ClientIdentity::from_pfx(&bytes, self.pass.as_ref().map_or("", Secret::expose))
         } else {
             let key = match &self.key_file {
                 Some(key) => zeroize::Zeroizing::new(files::read(&filled(key, id))?),
                 None => zeroize::Zeroizing::new(bytes.clone()),
             };
-            ClientIdentity::from_pem(&bytes, &key, self.pass.as_deref())
+            ClientIdentity::from_pem(&bytes, &key, self.pass.as_ref().map(Secret::expose))
         };
         identity
             .map(Some)
@@ -87,7 +89,11 @@ impl CredentialArgs {
 
     /// The key that was given.
     pub(super) fn key(&self) -> Result<Option<SymmetricKey>, Problem> {
-        Ok(self.symmetric_key.as_deref().map(symmetric_key).transpose()?)
+        Ok(self
+            .symmetric_key
+            .as_ref()
+            .map(|key| symmetric_key(key.expose()))
+            .transpose()?)
     }
 }
 
@@ -219,8 +225,8 @@ async fn registration_credential(
         return Ok(Credential::Certificate(identity));
     }
     let key = match &args.credential.symmetric_key {
-        Some(group) if args.compute_key => group_key(group, id.as_str())?,
-        Some(own) => symmetric_key(own)?,
+        Some(group) if args.compute_key => group_key(group.expose(), id.as_str())?,
+        Some(own) => symmetric_key(own.expose())?,
         None => {
             let session = Session::open(&args.common.server)?;
             let host = if let Some(host) = &place.service {

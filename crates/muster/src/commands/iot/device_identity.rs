@@ -2,11 +2,12 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use muster_client::hub::{Hub, MAX_LISTED};
+use muster_wire::Secret;
 use muster_wire::sas::ConnectionString;
 use serde_json::{Map, Value, json};
 
 use super::connection_string::{self, KeyType};
-use super::options::{HubPlaneArgs, parse_bool};
+use super::options::{HubPlaneArgs, parse_bool, parse_secret};
 use super::output::{self, Column};
 use super::{Done, Problem, connect};
 use crate::cli::say;
@@ -101,11 +102,11 @@ struct AttributeArgs {
     #[arg(long, visible_alias = "stp", value_name = "HEX")]
     secondary_thumbprint: Option<String>,
     /// Its key, in base64; one is made otherwise.
-    #[arg(long, visible_alias = "pk", value_name = "BASE64")]
-    primary_key: Option<String>,
+    #[arg(long, visible_alias = "pk", value_parser = parse_secret, value_name = "BASE64")]
+    primary_key: Option<Secret>,
     /// The next key, in base64; one is made otherwise.
-    #[arg(long, visible_alias = "sk", value_name = "BASE64")]
-    secondary_key: Option<String>,
+    #[arg(long, visible_alias = "sk", value_parser = parse_secret, value_name = "BASE64")]
+    secondary_key: Option<Secret>,
     /// Whether it may connect.
     #[arg(long, visible_alias = "sta", ignore_case = true, value_parser = ["enabled", "disabled"], value_name = "STATUS")]
     status: Option<String>,
@@ -300,6 +301,9 @@ pub(super) fn of_device(hub: &Hub, document: &Value, which: KeyType) -> Result<C
     Ok(string)
 }
 
+/// A member of an identity, and what was said of it.
+type Given<'a> = (&'static str, Option<&'a str>);
+
 impl AttributeArgs {
     /// The identity of a new device.
     fn document(&self, id: &str) -> Result<Value, Problem> {
@@ -354,14 +358,14 @@ impl AttributeArgs {
             .or_else(|| before.clone())
             .unwrap_or_default();
         let keys = [
-            ("primaryKey", &self.primary_key),
-            ("secondaryKey", &self.secondary_key),
+            ("primaryKey", self.primary_key.as_ref().map(Secret::expose)),
+            ("secondaryKey", self.secondary_key.as_ref().map(Secret::expose)),
         ];
         let prints = [
-            ("primaryThumbprint", &self.primary_thumbprint),
-            ("secondaryThumbprint", &self.secondary_thumbprint),
+            ("primaryThumbprint", self.primary_thumbprint.as_deref()),
+            ("secondaryThumbprint", self.secondary_thumbprint.as_deref()),
         ];
-        let any = |parts: &[(&str, &Option<String>); 2]| parts.iter().any(|(_, part)| part.is_some());
+        let any = |parts: &[Given<'_>; 2]| parts.iter().any(|(_, part)| part.is_some());
         if any(&keys) && kind != "sas" {
             return Err(Problem::usage("a key goes with --auth-method shared_private_key"));
         }
@@ -374,14 +378,14 @@ impl AttributeArgs {
         if kept && !any(&keys) && !any(&prints) {
             return Ok(None);
         }
-        let part = |member: &str, parts: &[(&'static str, &Option<String>); 2]| -> Value {
+        let part = |member: &str, parts: &[Given<'_>; 2]| -> Value {
             let mut part = match stored.get(member) {
                 Some(Value::Object(part)) if kept => part.clone(),
                 _ => Map::new(),
             };
             for (name, given) in parts {
                 if let Some(given) = given {
-                    part.insert((*name).to_owned(), given.as_str().into());
+                    part.insert((*name).to_owned(), (*given).into());
                 }
             }
             Value::Object(part)

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use muster_client::dps::Kind;
+use muster_wire::Secret;
 use serde_json::{Map, Value, json};
 
-use super::options::parse_bool;
+use super::options::{parse_bool, parse_secret};
 use super::{Problem, files};
 
 /// How a device proves itself to a provisioning service.
@@ -52,18 +53,18 @@ pub(super) struct DraftArgs {
     #[arg(
         long,
         visible_alias = "pk",
-        value_name = "BASE64",
+        value_parser = parse_secret, value_name = "BASE64",
         help_heading = "Attestation"
     )]
-    primary_key: Option<String>,
+    primary_key: Option<Secret>,
     /// The next key, in base64; one is made otherwise.
     #[arg(
         long,
         visible_alias = "sk",
-        value_name = "BASE64",
+        value_parser = parse_secret, value_name = "BASE64",
         help_heading = "Attestation"
     )]
-    secondary_key: Option<String>,
+    secondary_key: Option<Secret>,
     /// Whether devices may register.
     #[arg(long, visible_alias = "ps", ignore_case = true, value_parser = ["enabled", "disabled"], value_name = "STATUS")]
     provisioning_status: Option<String>,
@@ -293,7 +294,7 @@ impl DraftArgs {
             ("secondaryKey", &self.secondary_key),
         ] {
             if let Some(key) = key {
-                slots.insert(name.to_owned(), key.as_str().into());
+                slots.insert(name.to_owned(), key.expose().into());
             }
         }
         Value::Object(slots)

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use muster_client::dps::{Kind, Provisioning};
 use muster_client::identity::group_key;
+use muster_wire::Secret;
 use serde_json::Value;
 
 use super::draft::{AttestationType, CaArgs, DraftArgs, RemoveArgs, SingleArgs};
-use super::options::{DpsPlaneArgs, parse_bool};
+use super::options::{DpsPlaneArgs, parse_bool, parse_secret};
 use super::output::{self, Column};
 use super::registration::{self, GroupRegistrationCommand, RegistrationCommand};
 use super::{Done, Problem, connect, files};
@@ -225,10 +226,10 @@ pub(super) struct ComputeKeyArgs {
     #[arg(
         long,
         visible_alias = "key",
-        value_name = "BASE64",
+        value_parser = parse_secret, value_name = "BASE64",
         conflicts_with = "key_file"
     )]
-    symmetric_key: Option<String>,
+    symmetric_key: Option<Secret>,
     /// A file that holds the group's key in base64.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -391,7 +392,7 @@ async fn with_keys(dps: &Provisioning, kind: Kind, id: &str, value: &mut Value) 
 
 async fn compute_key(args: ComputeKeyArgs) -> Done {
     let group = match (&args.symmetric_key, &args.key_file, &args.enrollment_id) {
-        (Some(key), _, _) => zeroize::Zeroizing::new(key.clone()),
+        (Some(key), _, _) => zeroize::Zeroizing::new(key.expose().to_owned()),
         (None, Some(file), _) => files::secret(file)?,
         (None, None, Some(id)) => {
             let dps = connect::provisioning(&args.plane).await?;

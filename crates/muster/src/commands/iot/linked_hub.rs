@@ -2,11 +2,12 @@
 
 use clap::{Args, Subcommand};
 use muster_client::management::{Kind, Management, Resource};
+use muster_wire::Secret;
 use muster_wire::sas::ConnectionString;
 use serde_json::{Map, Value};
 
 use super::connection_string::{self, KeyType};
-use super::options::{CommonArgs, DpsOwner, parse_bool};
+use super::options::{CommonArgs, DpsOwner, parse_bool, parse_secret};
 use super::output::{self, Column};
 use super::{Done, Problem, connect};
 
@@ -77,8 +78,8 @@ pub(super) struct CreateArgs {
     #[arg(long, visible_alias = "hrg", value_name = "GROUP")]
     hub_resource_group: Option<String>,
     /// The hub's connection string, in place of its name.
-    #[arg(long, visible_alias = "cs", value_name = "CONNECTION-STRING")]
-    connection_string: Option<String>,
+    #[arg(long, visible_alias = "cs", value_parser = parse_secret, value_name = "CONNECTION-STRING")]
+    connection_string: Option<Secret>,
     /// Where the hub is said to be.
     #[arg(long, short = 'l', value_name = "LOCATION")]
     location: Option<String>,
@@ -155,8 +156,9 @@ pub(super) async fn run(command: LinkedHubCommand) -> Done {
 async fn create(args: CreateArgs) -> Done {
     let (management, mut dps) = connect::owner(&args.dps, &args.common).await?;
     let (string, location) = if let Some(string) = &args.connection_string {
-        ConnectionString::parse(string).map_err(|e| Problem::usage(format!("--connection-string: {e}")))?;
-        (string.clone(), args.location.clone())
+        ConnectionString::parse(string.expose())
+            .map_err(|e| Problem::usage(format!("--connection-string: {e}")))?;
+        (string.expose().to_owned(), args.location.clone())
     } else {
         let group = args.hub_resource_group.as_deref();
         let name = args

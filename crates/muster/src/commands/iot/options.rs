@@ -1,9 +1,11 @@
 //! Flags that many commands share.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use muster_client::management::Kind;
+use muster_wire::Secret;
 use muster_wire::sas::ConnectionString;
 
 use super::output::Format;
@@ -214,6 +216,12 @@ pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
         "false" | "no" | "off" | "0" | "f" | "n" => Ok(false),
         _ => Err("must be true or false".to_owned()),
     }
+}
+
+/// Takes a secret, which is not shown from then on.
+#[expect(clippy::unnecessary_wraps, reason = "the form that the parser of flags takes")]
+pub(super) fn parse_secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text.to_owned()))
 }
 
 /// Reads a connection string that holds a key of a shared access policy.
