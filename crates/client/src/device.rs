@@ -5,12 +5,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use data_encoding::BASE64;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Method};
+use muster_model::message::Message;
 use muster_model::{IdScope, RegistrationId};
+use muster_wire::message::{to_batch, to_headers};
 use muster_wire::registration::{OperationStatus, operation_path, register_path};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::channel::{Channel, segment};
 use crate::error::Error;
@@ -108,63 +109,36 @@ async fn rest(reply: &Reply) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
-/// A message from a device: a body with named values beside it.
-#[derive(Clone, Debug, Default)]
-pub struct Message {
-    /// The body.
-    pub body: Bytes,
-    /// Values of the device's own.
-    pub properties: Vec<(String, String)>,
-    /// Values that the hub knows, under the names of their headers, such as `iothub-contenttype`.
-    pub system: Vec<(&'static str, String)>,
-}
-
-impl Message {
-    /// Reads values as they are typed, `name=value;name=value`. A name that begins with `$.` is one that the hub knows:
-    /// `$.ct` content type, `$.ce` content encoding, `$.mid` message id, `$.cid` correlation id, `$.uid` user id.
-    ///
-    /// # Errors
-    /// [`Error::Target`] when a pair has no `=`, or the hub knows no such name.
-    pub fn with_properties(mut self, text: &str) -> Result<Self, Error> {
-        for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair
-                .split_once('=')
-                .ok_or_else(|| Error::Target(format!("the property {pair} is not of the form name=value")))?;
-            let value = value.to_owned();
-            match name.strip_prefix("$.") {
-                None => self.properties.push((name.to_owned(), value)),
-                Some(short) => {
-                    let known = SYSTEM.iter().find(|(one, _)| *one == short);
-                    let (_, header) =
-                        known.ok_or_else(|| Error::Target(format!("there is no system property {name}")))?;
-                    self.system.push((header, value));
-                }
+/// Puts values into a message as they are typed, `name=value;name=value`. A name that begins with `$.` is one that the
+/// hub knows: `$.ct` content type, `$.ce` content encoding, `$.mid` message id, `$.cid` correlation id, `$.uid` user id.
+///
+/// # Errors
+/// [`Error::Target`] when a pair has no `=`, or the hub knows no such name.
+pub fn put_properties(message: &mut Message, text: &str) -> Result<(), Error> {
+    for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Error::Target(format!("the property {pair} is not of the form name=value")))?;
+        let value = value.to_owned();
+        let system = &mut message.system;
+        let slot = match name {
+            "$.ce" => &mut system.content_encoding,
+            "$.cid" => &mut system.correlation_id,
+            "$.ct" => &mut system.content_type,
+            "$.mid" => &mut system.message_id,
+            "$.uid" => &mut system.user_id,
+            unknown if unknown.starts_with("$.") => {
+                return Err(Error::Target(format!("there is no system property {unknown}")));
             }
-        }
-        Ok(self)
+            own => {
+                message.application.push((own.to_owned(), value));
+                continue;
+            }
+        };
+        *slot = Some(value);
     }
-
-    fn headers(&self) -> impl Iterator<Item = (String, &str)> {
-        let own = self
-            .properties
-            .iter()
-            .map(|(name, value)| (format!("iothub-app-{name}"), value.as_str()));
-        let known = self
-            .system
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.as_str()));
-        own.chain(known)
-    }
+    Ok(())
 }
-
-/// Short names of what the hub knows of a message, and their headers.
-const SYSTEM: &[(&str, &str)] = &[
-    ("ce", "iothub-contentencoding"),
-    ("cid", "iothub-correlationid"),
-    ("ct", "iothub-contenttype"),
-    ("mid", "iothub-messageid"),
-    ("uid", "iothub-userid"),
-];
 
 /// A device at a hub.
 pub struct Device {
@@ -189,12 +163,12 @@ impl Device {
     /// As [`Channel::send`]; [`Error::Target`] when a property can't stand in a header.
     pub async fn send(&self, message: &Message) -> Result<(), Error> {
         let mut call = Call::new(Method::POST, self.target());
-        call.body = message.body.clone();
-        for (name, value) in message.headers() {
+        call.body = Bytes::copy_from_slice(&message.body);
+        for (name, value) in to_headers(message) {
             let bad = || Error::Target(format!("the property {name}={value} can't stand in a header"));
             let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
             call.headers
-                .append(header, HeaderValue::from_str(value).map_err(|_| bad())?);
+                .append(header, HeaderValue::from_str(&value).map_err(|_| bad())?);
         }
         self.channel.send(call).await?;
         Ok(())
@@ -205,18 +179,8 @@ impl Device {
     /// # Errors
     /// As [`Channel::send`].
     pub async fn send_batch(&self, messages: &[Message]) -> Result<(), Error> {
-        let body: Vec<Value> = messages
-            .iter()
-            .map(|message| {
-                let properties: Map<String, Value> = message
-                    .headers()
-                    .map(|(name, value)| (name, Value::from(value)))
-                    .collect();
-                json!({ "body": BASE64.encode(&message.body), "properties": properties })
-            })
-            .collect();
         let mut call = Call::new(Method::POST, self.target());
-        call.body = Value::from(body).to_string().into();
+        call.body = to_batch(messages).into();
         call.headers.insert(CONTENT_TYPE, HeaderValue::from_static(BATCH));
         self.channel.send(call).await?;
         Ok(())
@@ -236,18 +200,21 @@ mod tests {
 
     #[test]
     fn properties_are_read_as_typed() {
-        let message = Message::default()
-            .with_properties("temperatureAlert=true;$.ct=application/json; key=a=b;")
-            .unwrap();
+        let mut message = Message::default();
+        put_properties(
+            &mut message,
+            "temperatureAlert=true;$.ct=application/json; key=a=b;",
+        )
+        .unwrap();
         assert_eq!(
-            message.headers().collect::<Vec<_>>(),
+            message.application,
             [
-                ("iothub-app-temperatureAlert".to_owned(), "true"),
-                ("iothub-app-key".to_owned(), "a=b"),
-                ("iothub-contenttype".to_owned(), "application/json"),
+                ("temperatureAlert".to_owned(), "true".to_owned()),
+                ("key".to_owned(), "a=b".to_owned()),
             ]
         );
-        assert!(Message::default().with_properties("novalue").is_err());
-        assert!(Message::default().with_properties("$.nothing=1").is_err());
+        assert_eq!(message.system.content_type.as_deref(), Some("application/json"));
+        assert!(put_properties(&mut message, "novalue").is_err());
+        assert!(put_properties(&mut message, "$.nothing=1").is_err());
     }
 }

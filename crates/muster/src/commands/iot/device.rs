@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use clap::{Args, Subcommand};
-use muster_client::device::{Device, Message, Registrar};
+use muster_client::device::{Device, Registrar, put_properties};
 use muster_client::dps::{Kind as EnrollmentKind, Provisioning};
 use muster_client::identity::{group_key, symmetric_key};
 use muster_client::management::Kind;
 use muster_client::{ClientIdentity, Credential, Error, Server};
+use muster_model::message::Message;
 use muster_model::{IdScope, RegistrationId, SymmetricKey};
 use muster_wire::Secret;
 use serde_json::Value;
@@ -376,17 +376,15 @@ impl SendArgs {
 
 pub(super) async fn send(args: SendArgs) -> Done {
     let body = match (&args.data, &args.data_file_path) {
-        (Some(text), _) => Bytes::from(text.clone()),
-        (None, Some(file)) => Bytes::from(files::read(file)?),
-        (None, None) => Bytes::from_static(PING.as_bytes()),
+        (Some(text), _) => text.clone().into_bytes(),
+        (None, Some(file)) => files::read(file)?,
+        (None, None) => PING.as_bytes().to_vec(),
     };
-    let message = Message {
+    let mut message = Message {
         body,
         ..Message::default()
     };
-    let message = message
-        .with_properties(&args.props)
-        .map_err(|e| Problem::usage(format!("--props: {e}")))?;
+    put_properties(&mut message, &args.props).map_err(|e| Problem::usage(format!("--props: {e}")))?;
     let (server, host) = args.plane.place().await?;
     let credential = if let Some(identity) = args.credential.certificate(&args.device_id)? {
         Credential::Certificate(identity)

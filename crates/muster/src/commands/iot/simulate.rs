@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use muster_client::device::{Device, Message};
+use muster_client::device::{Device, put_properties};
 use muster_client::hub::{Hub, MAX_BULK};
 use muster_client::{Credential, Error};
 use muster_model::Random;
+use muster_model::message::Message;
 use rand::RngExt;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -104,7 +104,7 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 struct Script {
     count: u64,
     pause: Duration,
-    data: Option<Bytes>,
+    data: Option<Vec<u8>>,
     template: Message,
     bar: ProgressBar,
 }
@@ -118,8 +118,8 @@ struct Tally {
 }
 
 pub(super) async fn run(args: SimulateArgs) -> Done {
-    let template = Message::default()
-        .with_properties(&args.properties)
+    let mut template = Message::default();
+    put_properties(&mut template, &args.properties)
         .map_err(|e| Problem::usage(format!("--properties: {e}")))?;
     if args.credential.symmetric_key.is_some() && args.devices > 1 {
         return Err(Problem::usage(
@@ -133,7 +133,7 @@ pub(super) async fn run(args: SimulateArgs) -> Done {
     let script = Arc::new(Script {
         count: args.msg_count,
         pause: Duration::from_secs_f64(args.msg_interval),
-        data: args.data.clone().map(Bytes::from),
+        data: args.data.clone().map(String::into_bytes),
         template,
         bar: progress(total)?,
     });
@@ -279,7 +279,7 @@ impl Script {
     fn message(&self, id: &str, number: u64, rng: &Random) -> Message {
         let mut message = self.template.clone();
         if let Some(data) = &self.data {
-            message.body = data.clone();
+            message.body.clone_from(data);
             return message;
         }
         let (temperature, humidity) =
@@ -290,17 +290,14 @@ impl Script {
             "temperature": temperature,
             "humidity": humidity,
         });
-        message.body = body.to_string().into();
+        message.body = body.to_string().into_bytes();
         let alert = (temperature > ALERT).to_string();
-        message.properties.push(("temperatureAlert".to_owned(), alert));
-        for (name, value) in [
-            ("iothub-contenttype", "application/json"),
-            ("iothub-contentencoding", "utf-8"),
-        ] {
-            if !message.system.iter().any(|(one, _)| *one == name) {
-                message.system.push((name, value.to_owned()));
-            }
-        }
+        message.application.push(("temperatureAlert".to_owned(), alert));
+        let system = &mut message.system;
+        system
+            .content_type
+            .get_or_insert_with(|| "application/json".to_owned());
+        system.content_encoding.get_or_insert_with(|| "utf-8".to_owned());
         message
     }
 }
