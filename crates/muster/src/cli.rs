@@ -50,6 +50,8 @@ enum Command {
     Completions(commands::completions::CompletionsArgs),
     /// Looks at the configuration.
     Config(commands::config::ConfigArgs),
+    /// Shows the whole way from a CA certificate to telemetry on a fresh server.
+    Demo(commands::demo::DemoArgs),
     /// Checks what a server needs around it.
     Doctor(commands::doctor::DoctorArgs),
     /// Tells why a caller was refused, and what mends it.
@@ -115,6 +117,7 @@ impl Cli {
             Command::Cert(args) => commands::cert::run(args),
             Command::Completions(args) => commands::completions::run(&args),
             Command::Config(args) => commands::config::run(args),
+            Command::Demo(args) => commands::demo::run(&args),
             Command::Doctor(args) => commands::doctor::run(&args),
             Command::Explain(args) => commands::explain::run(args),
             Command::Iot(args) => commands::iot::run(args),

@@ -45,6 +45,7 @@ const HTTPS: u16 = 443;
 pub(crate) struct Running {
     server: Server,
     background: background::Background,
+    event_log: Arc<LocalEventLog>,
     drain_time: Duration,
     /// What is told to whoever started it.
     pub(crate) story: Story,
@@ -301,6 +302,7 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
     Ok(Running {
         server,
         background,
+        event_log,
         drain_time: config.limits.drain_time.get(),
         story,
         _lock: lock,
@@ -315,6 +317,8 @@ impl Running {
         let drained = self.server.drain(self.drain_time).await;
         tracing::info!(?drained, "connections have ended");
         self.background.stop().await;
+        // Commits what waits; nobody appends any more.
+        self.event_log.close();
     }
 }
 

@@ -271,7 +271,7 @@ impl Background {
     /// Ends the work, and writes what waits.
     pub(crate) async fn stop(mut self) {
         // Nobody listening means that everything has ended already.
-        drop(self.stop.send(true));
+        let _ = self.stop.send(true);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(STOP, ended).await.is_err() {
             tracing::warn!("background work did not end in time and is cut");

@@ -71,8 +71,6 @@ impl Permitted {
 pub(crate) struct Shown {
     /// EC first.
     pub(crate) identities: Vec<ServerIdentity>,
-    /// When the first of them ends.
-    pub(crate) ends: Wall,
     /// Whether a root was made because the names of an earlier one did not suffice.
     pub(crate) second_root: bool,
 }
@@ -156,20 +154,17 @@ pub(crate) fn ensure(
     let (root, second_root) = ensure_root(data, names, random, now)?;
     let wanted = leaf_names(names);
     let mut identities = Vec::new();
-    let mut ends = Wall::from_micros(i64::MAX);
     for (key_file, certificate_file, kind) in [
         ("server-ec.key", "server-ec.pem", NewKey::EcP256),
         ("server-rsa.key", "server-rsa.pem", NewKey::Rsa2048),
     ] {
         let key = ensure_key(data, key_file, kind)?;
         let certificate = ensure_leaf(data, certificate_file, &root, &key, &wanted, random, now)?;
-        ends = ends.min(Wall::from_seconds(certificate.not_after().unix()));
         let chain = [Bytes::copy_from_slice(certificate.der())];
         identities.push(ServerIdentity::new(chain, key.pkcs8_der())?);
     }
     Ok(Shown {
         identities,
-        ends,
         second_root,
     })
 }
@@ -322,7 +317,8 @@ mod tests {
         let shown = ensure(&data, &Names::default(), &random, later).unwrap();
         assert_ne!(serial(&data), first);
         assert!(!shown.second_root);
-        assert!(shown.ends > later);
+        let renewed = Certificate::from_text(&data.read("server-ec.pem").unwrap().unwrap()).unwrap();
+        assert!(renewed.not_after() > later.to_pki());
     }
 
     #[test]
