@@ -3,6 +3,7 @@
 //! File names, subjects, extensions and pass phrases are those of the public scripts and tutorials, so that their later
 //! steps run unchanged.
 
+mod check;
 mod files;
 mod hierarchy;
 mod single;
@@ -29,6 +30,8 @@ pub(crate) struct CertArgs {
 enum CertCommand {
     /// Makes a root, an intermediate and devices, in the layout of the vendor's script.
     Chain(hierarchy::ChainArgs),
+    /// Judges a chain offline, by the server's own rules.
+    Check(check::CheckArgs),
     /// Adds a device to a hierarchy that is there.
     Device(hierarchy::DeviceArgs),
     /// Makes a self-signed device certificate.
@@ -68,6 +71,7 @@ impl From<KeyKind> for NewKey {
 pub(crate) fn run(args: CertArgs) -> Outcome {
     match args.command {
         CertCommand::Chain(args) => hierarchy::chain(&args),
+        CertCommand::Check(args) => check::run(&args),
         CertCommand::Device(args) => hierarchy::device(&args),
         CertCommand::SelfSigned(args) => single::self_signed(&args),
         CertCommand::Sign(args) => single::sign(&args),
