@@ -64,7 +64,8 @@ impl RefusalLog {
     }
 
     /// Takes a refusal; never waits.
-    pub fn report(&self, refusal: Refusal) {
+    pub fn report(&self, mut refusal: Refusal) {
+        bound(&mut refusal);
         metrics::refused(refusal.reason, refusal.protocol);
         let wanted = self
             .sampler
@@ -140,6 +141,39 @@ impl RefusalLog {
     fn lost(&self, count: u64) {
         self.dropped.fetch_add(count, Ordering::Relaxed);
         metrics::unexplained(count);
+    }
+}
+
+/// Most bytes of each text that a refused caller wrote: every name and id of the rules is shorter, and what does not fit
+/// the rules is not worth more.
+const LONGEST: usize = 300;
+/// Most bytes of a token's resource: a host and a path.
+const LONGEST_RESOURCE: usize = 1_024;
+
+/// Cuts what the caller wrote down to what a record needs. The sampler, the queue and the records hold thousands of
+/// these, and anybody may send a `Host` of many kilobytes.
+fn bound(refusal: &mut Refusal) {
+    let names = [
+        &mut refusal.target,
+        &mut refusal.device,
+        &mut refusal.registration,
+    ];
+    for name in names.into_iter().flatten() {
+        cut(name, LONGEST);
+    }
+    if let Some(token) = &mut refusal.token {
+        cut(&mut token.resource, LONGEST_RESOURCE);
+        if let Some(policy) = &mut token.policy {
+            cut(policy, LONGEST);
+        }
+    }
+}
+
+fn cut(text: &mut String, limit: usize) {
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit));
+        text.push('…');
+        text.shrink_to_fit();
     }
 }
 

@@ -99,6 +99,30 @@ async fn a_flood_of_many_targets_is_bounded_too() {
 }
 
 #[tokio::test]
+async fn what_a_stranger_wrote_is_kept_only_as_far_as_names_go() {
+    let log = RefusalLog::new(Arc::new(ManualClock::at(NOW)));
+    let kept = Kept::default();
+    let long = "\u{e4}".repeat(32 * 1024);
+    let mut huge = refusal(ReasonCode::HubUnknown, &long);
+    huge.device = Some(long.clone());
+    huge.registration = Some(long.clone());
+    huge.token = Some(TokenClaims {
+        resource: long.clone(),
+        expiry: NOW,
+        policy: Some(long),
+    });
+    log.report(huge);
+    assert_eq!(log.flush(&Plain, &kept).await.unwrap(), 1);
+    let kept = kept.0.lock().unwrap();
+    let shown = &kept[0].refusal;
+    let token = shown.token.as_ref().unwrap();
+    for name in [&shown.target, &shown.device, &shown.registration, &token.policy] {
+        assert!(name.as_ref().unwrap().len() <= 303);
+    }
+    assert!(token.resource.len() <= 1_027);
+}
+
+#[tokio::test]
 async fn a_token_is_explained_with_what_it_claimed_and_what_is_there() {
     let world = World::new().await;
     let explainer = Explainer::new(Arc::clone(&world.directory));
