@@ -49,6 +49,7 @@ pub async fn event_log(log: Arc<dyn EventLog>) {
     keeps_order_and_partitions_apart(log.as_ref()).await;
     reads_from_where_it_is_asked(log.as_ref()).await;
     completes_tickets_in_order(log.as_ref()).await;
+    keeps_what_belongs_together(log.as_ref()).await;
     enqueued_time_never_steps_back(log.as_ref()).await;
     wakes_readers_that_follow(&log).await;
     keeps_what_is_younger_than_retention(log.as_ref()).await;
@@ -309,6 +310,36 @@ async fn reads_from_where_it_is_asked(log: &dyn EventLog) {
         .await
         .is_empty()
     );
+}
+
+async fn keeps_what_belongs_together(log: &dyn EventLog) {
+    let (hub, partition) = (HubKey::new(19), Partition::new(0));
+    let mut acknowledged = Vec::new();
+    for group in 0..60_usize {
+        let size = group % 5;
+        let mut lane = log.open_lane(hub, partition);
+        let events: Vec<_> = (0..size)
+            .map(|part| event(&format!("{group}/{part}"), NOW))
+            .collect();
+        if let Ok(last) = lane.submit_all(events) {
+            assert_eq!(last, Ticket(size as u64), "tickets count the records");
+            if durable(lane.as_mut(), last).await.is_ok() {
+                acknowledged.extend((0..size).map(|part| format!("{group}/{part}")));
+            }
+        }
+    }
+    let found: Vec<_> = read_all(log, hub, partition).await.iter().map(body).collect();
+    assert!(acknowledged.iter().all(|body| found.contains(body)));
+    let mut rest = found.as_slice();
+    while let Some(group) = rest
+        .first()
+        .and_then(|body| body.split('/').next()?.parse::<usize>().ok())
+    {
+        let whole: Vec<_> = (0..group % 5).map(|part| format!("{group}/{part}")).collect();
+        let (found, behind) = rest.split_at(whole.len().min(rest.len()));
+        assert_eq!(found, whole, "all of a group stands in one place");
+        rest = behind;
+    }
 }
 
 async fn completes_tickets_in_order(log: &dyn EventLog) {

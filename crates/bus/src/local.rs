@@ -203,18 +203,28 @@ struct LocalLane {
 
 impl Lane for LocalLane {
     fn submit(&mut self, event: Event) -> Result<Ticket, Full> {
+        self.submit_all(vec![event])
+    }
+
+    fn submit_all(&mut self, events: Vec<Event>) -> Result<Ticket, Full> {
         if self.watermark.failed().is_some() {
             return Err(Full);
         }
-        let ticket = self.submitted + 1;
-        let (targets, payload) = stored::encode(&event);
-        let record = Record {
-            received: event.received.micros(),
-            targets: &targets,
-            payload: &payload,
-        };
-        match self.log.append(self.key, &record, &self.watermark, ticket) {
-            Ok(_) => {
+        let encoded: Vec<_> = events
+            .iter()
+            .map(|event| (event.received.micros(), stored::encode(event)))
+            .collect();
+        let records: Vec<_> = encoded
+            .iter()
+            .map(|(received, (targets, payload))| Record {
+                received: *received,
+                targets,
+                payload,
+            })
+            .collect();
+        let ticket = self.submitted + records.len() as u64;
+        match self.log.append_all(self.key, &records, &self.watermark, ticket) {
+            Ok(()) => {
                 self.submitted = ticket;
                 Ok(Ticket(ticket))
             }

@@ -245,7 +245,8 @@ struct MemoryLane {
     partition: Partition,
     submitted: u64,
     durable: u64,
-    pending: Vec<Event>,
+    /// Records that belong together, oldest first.
+    pending: Vec<Vec<Event>>,
     closed: Option<String>,
 }
 
@@ -259,7 +260,7 @@ impl MemoryLane {
         while settled < self.pending.len() && !state.happens(late) {
             settled += 1;
         }
-        for event in self.pending.drain(..settled) {
+        for event in self.pending.drain(..settled).flatten() {
             state.store(self.hub, self.partition, event);
             self.durable += 1;
         }
@@ -269,15 +270,17 @@ impl MemoryLane {
         }
     }
 
-    fn lose_reply(&mut self, event: Event) {
+    fn lose_reply(&mut self, events: Vec<Event>) {
         let log = self.log.clone();
         let mut state = log.lock();
-        for event in self.pending.drain(..).chain([event]) {
-            // Some prefix arrived: a lane keeps its order even when it breaks.
+        for events in self.pending.drain(..).chain([events]) {
+            // Some prefix arrived: a lane keeps its order even when it breaks, and what belongs together.
             if state.happens(300) {
                 break;
             }
-            state.store(self.hub, self.partition, event);
+            for event in events {
+                state.store(self.hub, self.partition, event);
+            }
         }
         drop(state);
         log.commits.send_modify(|commits| *commits += 1);
@@ -287,6 +290,10 @@ impl MemoryLane {
 
 impl Lane for MemoryLane {
     fn submit(&mut self, event: Event) -> Result<Ticket, Full> {
+        self.submit_all(vec![event])
+    }
+
+    fn submit_all(&mut self, events: Vec<Event>) -> Result<Ticket, Full> {
         let lost = {
             let mut state = self.log.lock();
             let Misbehaviour { full, lost_reply, .. } = state.misbehaviour;
@@ -295,11 +302,11 @@ impl Lane for MemoryLane {
             }
             state.happens(lost_reply)
         };
-        self.submitted += 1;
+        self.submitted += events.len() as u64;
         if lost {
-            self.lose_reply(event);
+            self.lose_reply(events);
         } else {
-            self.pending.push(event);
+            self.pending.push(events);
         }
         Ok(Ticket(self.submitted))
     }
@@ -329,7 +336,7 @@ impl Drop for MemoryLane {
     fn drop(&mut self) {
         let log = self.log.clone();
         let mut state = log.lock();
-        for event in self.pending.drain(..) {
+        for event in self.pending.drain(..).flatten() {
             state.store(self.hub, self.partition, event);
         }
         drop(state);

@@ -10,7 +10,7 @@ use muster_model::Wall;
 use muster_model::message::{MAX_MESSAGE, MAX_MESSAGE_ID, Message};
 
 use crate::error::Error;
-use crate::event_log::{Event, EventLog, MessageSource, TARGET_BUILT_IN, Ticket, durable};
+use crate::event_log::{Event, EventLog, MessageSource, TARGET_BUILT_IN, durable};
 use crate::partition::partition_of;
 use crate::permit::DevicePermit;
 
@@ -30,8 +30,8 @@ impl Telemetry {
         Self { log }
     }
 
-    /// Stores the messages of one request and answers when all of them are durable. Cancelling it leaves open which of
-    /// them are stored.
+    /// Stores the messages of one request, all or none, and answers when they are durable. Cancelling it leaves open
+    /// whether they are stored.
     ///
     /// # Errors
     /// [`Error::MessageTooLarge`] when one of them, or all together, are larger than one message may be;
@@ -46,19 +46,18 @@ impl Telemetry {
         check(&messages)?;
         let partition = partition_of(permit.device(), permit.hub().partitions);
         let mut lane = self.log.open_lane(permit.hub_key(), partition);
-        let mut last = Ticket::default();
-        for message in messages {
-            let event = Event {
-                device: permit.device().clone(),
-                generation: permit.generation(),
-                auth: permit.auth_method(),
-                received,
-                source: MessageSource::Telemetry,
-                targets: targets(&message),
-                message,
-            };
-            last = lane.submit(event).map_err(|_| Error::Busy)?;
-        }
+        let event = |message: Message| Event {
+            device: permit.device().clone(),
+            generation: permit.generation(),
+            auth: permit.auth_method(),
+            received,
+            source: MessageSource::Telemetry,
+            targets: targets(&message),
+            message,
+        };
+        // A request is kept as a whole or not at all: its device knows of one answer only.
+        let events = messages.into_iter().map(event).collect();
+        let last = lane.submit_all(events).map_err(|_| Error::Busy)?;
         durable(lane.as_mut(), last)
             .await
             .map_err(|closed| Error::NotDurable(closed.to_string()))

@@ -8,7 +8,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::error::Refused;
-use super::format::{BATCH_HEADER, POSITION_LIMIT, RawRecord, RecordKind};
+use super::format::{BATCH_HEADER, POSITION_LIMIT, RECORD_HEADER, RawRecord, RecordKind};
 use super::index::{KeyMap, State, Summary};
 use super::watermark::Watermark;
 use super::{Appended, Options, PartitionKey, Record};
@@ -79,6 +79,33 @@ impl OpenBatch {
             rotate: false,
             stop: false,
         }
+    }
+
+    /// Tells whether [`Self::append`] would take these one after the other.
+    pub(super) fn has_room_for(
+        &self,
+        options: &Options,
+        key: PartitionKey,
+        records: &[Record<'_>],
+    ) -> Result<(), Refused> {
+        let mut length = 0;
+        for record in records {
+            if u16::try_from(record.targets.len()).is_err() {
+                return Err(Refused::TooLarge);
+            }
+            length += RECORD_HEADER + record.targets.len() + record.payload.len();
+        }
+        if length + BATCH_HEADER > options.batch_bytes {
+            return Err(Refused::TooLarge);
+        }
+        if self.bytes.len() + length > options.batch_bytes {
+            return Err(Refused::Full);
+        }
+        let next = self.partitions.get(&key).map_or(self.base, |lane| lane.next);
+        if next.saturating_add(records.len() as u64) > POSITION_LIMIT {
+            return Err(Refused::PositionsExhausted);
+        }
+        Ok(())
     }
 
     /// Takes an event. The flag tells that the writer may be asleep.

@@ -245,6 +245,33 @@ impl Log {
         Ok(appended)
     }
 
+    /// Appends records of one partition that belong together: they stand in one batch, so either all of them are
+    /// durable, when `watermark` reaches `ticket`, or none. Never waits. No record at all appends nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns why nothing was taken.
+    pub fn append_all(
+        &self,
+        key: PartitionKey,
+        records: &[Record<'_>],
+        watermark: &Arc<Watermark>,
+        ticket: u64,
+    ) -> Result<(), Refused> {
+        let mut open = self.shared.open();
+        open.has_room_for(&self.shared.options, key, records)?;
+        let mut wake = false;
+        for record in records {
+            let (_, fresh) = open.append(&self.shared.options, key, record, watermark, ticket)?;
+            wake |= fresh;
+        }
+        drop(open);
+        if wake {
+            self.shared.work.notify_one();
+        }
+        Ok(())
+    }
+
     /// Watches for commits; the value counts them.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.shared.commits.subscribe()

@@ -272,6 +272,13 @@ impl Lane for MemoryLane {
         Ok(Ticket(self.submitted))
     }
 
+    fn submit_all(&mut self, events: Vec<Event>) -> Result<Ticket, Full> {
+        // It is full for every record or for none.
+        events
+            .into_iter()
+            .try_fold(Ticket(self.submitted), |_, event| self.submit(event))
+    }
+
     fn poll_durable(
         &mut self,
         _context: &mut Context<'_>,
