@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use muster_model::{ConsumerGroupName, HubKey, HubRights, Partition, Position};
+use muster_model::{ConsumerGroupName, HubKey, HubRights, Partition, Position, Wall};
 use muster_resources::{Directory, HubPermit, consumer_group_of};
 use tokio::sync::watch;
 
@@ -24,7 +24,7 @@ pub struct Events {
 pub struct EventReader {
     log: Arc<dyn EventLog>,
     directory: Arc<Directory>,
-    hub: HubKey,
+    permit: HubPermit,
     cursors: Vec<(Partition, ReadFrom)>,
     /// Whose turn it is, so that a busy partition does not starve the others.
     turn: usize,
@@ -74,7 +74,7 @@ impl Events {
         Ok(EventReader {
             log: Arc::clone(&self.log),
             directory: Arc::clone(&self.directory),
-            hub: hub.key,
+            permit: permit.clone(),
             cursors,
             turn: 0,
             watch,
@@ -108,7 +108,8 @@ impl EventReader {
     /// # Errors
     /// [`Error::HubGone`] when the hub was deleted, [`Error::Log`].
     pub async fn next(&mut self, limit: usize, bytes: usize) -> Result<Vec<(Partition, StoredEvent)>, Error> {
-        if self.directory.hub_by_key(self.hub).is_none() {
+        let hub = self.permit.hub().key;
+        if self.directory.hub_by_key(hub).is_none() {
             return Err(Error::HubGone);
         }
         // Seen before reading: what comes during the read wakes the next wait.
@@ -120,7 +121,7 @@ impl EventReader {
                 break;
             };
             loop {
-                let read = self.log.read(self.hub, *partition, *from, limit, bytes).await?;
+                let read = self.log.read(hub, *partition, *from, limit, bytes).await?;
                 let Some(last) = read.last().map(|event| event.position) else {
                     break;
                 };
@@ -136,6 +137,12 @@ impl EventReader {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// Says whether the permit that it was opened with still stands. A reader may live for days: whoever holds one asks
+    /// before each read, and every 30 seconds while it waits.
+    pub fn is_permitted(&self, now: Wall) -> bool {
+        self.permit.stands(&self.directory, now)
     }
 
     /// Waits until there may be more than the last [`EventReader::next`] saw.

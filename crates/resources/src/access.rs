@@ -87,12 +87,19 @@ impl Access {
         audience: Audience<'_>,
         now: Wall,
     ) -> Result<HubPermit, Error> {
+        let (operator, valid_until) = match credential {
+            Credential::Bearer(token) => (Some(Sha256::of(token.as_bytes()).0), None),
+            Credential::Nothing => (None, None),
+            Credential::Sas(token) => (None, Some(token.expiry.plus(self.config.skew))),
+        };
         self.caller(credential, &hub.policies, audience, Case::Matters, now)
             .map(|(rights, basis)| HubPermit {
                 hub: Arc::clone(hub),
                 rights: rights.map_or_else(every_hub_right, HubRights::effective),
                 basis,
                 version: self.directory.trust_version(),
+                operator,
+                valid_until,
             })
             .map_err(|reason| Error::Refused {
                 plane: Plane::Hub,

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use muster_model::estate::{Hub, ProvisioningService};
-use muster_model::{DpsRights, HubRights, PolicyName, ReasonCode, TrustVersion};
+use muster_model::{DpsRights, HubRights, PolicyName, ReasonCode, SymmetricKey, TrustVersion, Wall};
 
+use crate::directory::Directory;
 use crate::error::{Error, Plane};
 use crate::sas::KeySlot;
 
@@ -42,6 +44,10 @@ pub struct HubPermit {
     pub(crate) rights: HubRights,
     pub(crate) basis: Basis,
     pub(crate) version: TrustVersion,
+    /// SHA-256 of the operator's token that was shown.
+    pub(crate) operator: Option<[u8; 32]>,
+    /// The last moment of the token, skew granted; `None` for the operator's, which does not end by itself.
+    pub(crate) valid_until: Option<Wall>,
 }
 
 impl HubPermit {
@@ -63,6 +69,40 @@ impl HubPermit {
     /// The trust version by which it was given.
     pub const fn trust_version(&self) -> TrustVersion {
         self.version
+    }
+
+    /// Says whether it would still be given: the hub is there, the token has not ended, and what signed it is still in
+    /// force with every right that it gave. Whoever acts on one permit for long asks again and again.
+    pub fn stands(&self, directory: &Directory, now: Wall) -> bool {
+        let Some(hub) = directory.hub_by_key(self.hub.key) else {
+            return false;
+        };
+        if self.valid_until.is_some_and(|end| now > end) {
+            return false;
+        }
+        match &self.basis {
+            Basis::Operator => match (&self.operator, directory.snapshot().operator()) {
+                (Some(shown), Some(known)) => verify_slices_are_equal(shown, known).is_ok(),
+                _ => false,
+            },
+            Basis::Policy { name, slot } => {
+                let key_of = |hub: &Hub| -> Option<(SymmetricKey, HubRights)> {
+                    let policy = hub.policies.iter().find(|policy| policy.name == *name)?;
+                    let key = match slot {
+                        KeySlot::Primary => &policy.primary,
+                        KeySlot::Secondary => &policy.secondary,
+                    };
+                    Some((key.clone(), policy.rights.effective()))
+                };
+                match (key_of(&self.hub), key_of(&hub)) {
+                    (Some((then, _)), Some((now, rights))) => {
+                        rights.contains(self.rights)
+                            && verify_slices_are_equal(then.bytes(), now.bytes()).is_ok()
+                    }
+                    _ => false,
+                }
+            }
+        }
     }
 
     /// Demands rights.

@@ -108,6 +108,27 @@ async fn a_reader_at_the_end_sees_what_comes_and_is_woken() {
 }
 
 #[tokio::test]
+async fn a_reader_is_permitted_for_as_long_as_its_token() {
+    let world = World::new().await;
+    let open = |permit| async {
+        let permit: muster_resources::HubPermit = permit;
+        world
+            .events
+            .open(&permit, &default_group(), None, ReadFrom::Latest)
+            .await
+            .unwrap()
+    };
+    let (by_policy, by_operator) = (
+        open(world.policy_permit("service")).await,
+        open(world.hub_permit()).await,
+    );
+    let later = NOW.plus(Duration::from_secs(3_600));
+    assert!(by_policy.is_permitted(NOW));
+    assert!(!by_policy.is_permitted(later));
+    assert!(by_operator.is_permitted(later));
+}
+
+#[tokio::test]
 async fn a_busy_partition_does_not_starve_another() {
     let world = World::new().await;
     let (busy, quiet) = (

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use muster_model::{DpsRights, ErrorCode, HubRights, ReasonCode, SymmetricKey};
+use muster_model::{DpsRights, ErrorCode, HubRights, IfMatch, ReasonCode, SymmetricKey};
+use muster_pki::Sha256;
 use proptest::prelude::*;
 
-use super::{NOW, TOKEN, World, token};
+use super::{NOW, TOKEN, World, hub_request, token};
 use crate::sas::{Audience, Case};
-use crate::{Basis, Credential, KeySlot};
+use crate::{Basis, Credential, KeySlot, PolicyDraft};
 
 const ROOTS: &[&str] = &["muster-hub.azure-devices.muster.localhost", "localhost"];
 
@@ -64,6 +65,58 @@ async fn the_operator_may_do_everything_on_a_hub_and_a_service() {
         .hub(&world.hub(), Credential::Bearer("x"), audience("/devices"), NOW)
         .unwrap_err();
     assert_eq!(wrong.code(), ErrorCode::IotHubUnauthorizedAccess);
+}
+
+#[tokio::test]
+async fn a_permit_of_a_hub_falls_with_what_it_rests_on() {
+    let world = World::new().await;
+    let hub = world.hub();
+    let policy = hub
+        .policies
+        .iter()
+        .find(|one| one.name.as_str() == "service")
+        .unwrap();
+    let signed = token("localhost", &policy.secondary, "service", NOW);
+    let by_policy = world
+        .access
+        .hub(&hub, Credential::Sas(&signed), audience("/devices"), NOW)
+        .unwrap();
+    let by_operator = world
+        .access
+        .hub(&hub, Credential::Bearer(TOKEN), audience("/devices"), NOW)
+        .unwrap();
+    let skew = world.access.skew();
+    assert!(by_policy.stands(&world.directory, NOW.plus(skew)));
+    assert!(!by_policy.stands(&world.directory, NOW.plus(skew + Duration::from_secs(1))));
+    assert!(by_operator.stands(&world.directory, NOW.plus(Duration::from_secs(1 << 30))));
+    // Another change of the hub, and a change of the key that did not sign, take nothing away.
+    let mut request = hub_request("muster-hub");
+    request.policies = hub
+        .policies
+        .iter()
+        .map(|one| PolicyDraft {
+            name: one.name.clone(),
+            primary: None,
+            secondary: Some(one.secondary.clone()),
+            rights: one.rights,
+        })
+        .collect();
+    let operator = world.operator();
+    let put = |request| world.hubs.put(&operator, request, IfMatch::Any, NOW);
+    put(request.clone()).await.unwrap();
+    assert!(by_policy.stands(&world.directory, NOW));
+    for one in &mut request.policies {
+        one.secondary = None;
+    }
+    put(request).await.unwrap();
+    assert!(!by_policy.stands(&world.directory, NOW));
+    assert!(by_operator.stands(&world.directory, NOW));
+    world
+        .estate
+        .replace_operator(&world.operator(), Sha256::of(b"the next token").0)
+        .await
+        .unwrap();
+    assert!(!by_operator.stands(&world.directory, NOW));
 }
 
 #[tokio::test]

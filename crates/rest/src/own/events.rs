@@ -3,11 +3,14 @@
 //! `from` is `earliest` (the default), `latest`, `after:{position}`, or a time in ISO 8601. With `follow` the answer goes
 //! on until either side ends it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
 use muster_hub::{AuthMethod, AuthScope, EventReader, MessageSource, ReadFrom, StoredEvent};
-use muster_model::{ConsumerGroupName, ErrorCode, HubName, Partition, Position};
+use muster_model::{Clock, ConsumerGroupName, ErrorCode, HubName, Partition, Position};
 use muster_wire::event::{EventView, Sender};
 use tokio::sync::mpsc;
 
@@ -25,6 +28,9 @@ const READ_BYTES: usize = 1 << 20;
 
 /// Pieces that wait for a slow reader; then reading waits.
 const WAITING: usize = 4;
+
+/// How often the permit of a reader that waits is judged again.
+const JUDGED_AGAIN: Duration = Duration::from_secs(30);
 
 /// Reads events.
 pub(crate) async fn read(exchange: &mut Exchange<'_>, name: &str) -> Outcome {
@@ -65,8 +71,9 @@ pub(crate) async fn read(exchange: &mut Exchange<'_>, name: &str) -> Outcome {
         .map_err(problem)?;
     let (sender, pieces) = mpsc::channel(WAITING);
     let drain = exchange.drain.clone();
-    // The task ends when the caller goes, when everything was read, when the hub goes, or when the server stops.
-    let feeding = feed(reader, sender, follow);
+    // The task ends when the caller goes, when everything was read, when the hub or the permit
+    // goes, or when the server stops.
+    let feeding = feed(reader, sender, follow, Arc::clone(&exchange.backend.clock));
     drop(muster_net::task::spawn(&drain.clone(), async move {
         if drain.bounded(feeding).await.is_none() {
             tracing::debug!("a reader of events was ended by the drain");
@@ -103,8 +110,12 @@ fn start(text: &str) -> Option<ReadFrom> {
     muster_wire::time::parse_iso(text).map(ReadFrom::EnqueuedAfter)
 }
 
-async fn feed(mut reader: EventReader, sender: mpsc::Sender<Bytes>, follow: bool) {
+async fn feed(mut reader: EventReader, sender: mpsc::Sender<Bytes>, follow: bool, clock: Arc<dyn Clock>) {
     loop {
+        if !reader.is_permitted(clock.wall()) {
+            tracing::info!("a reader of events is ended: what permitted it stands no more");
+            return;
+        }
         let events = match reader.next(READ, READ_BYTES).await {
             Ok(events) => events,
             Err(error) => {
@@ -117,7 +128,11 @@ async fn feed(mut reader: EventReader, sender: mpsc::Sender<Bytes>, follow: bool
                 return;
             }
             tokio::select! {
-                woken = reader.wait() => if woken.is_err() { return },
+                woken = muster_net::time::timeout(JUDGED_AGAIN, reader.wait()) => {
+                    if matches!(woken, Ok(Err(_))) {
+                        return;
+                    }
+                }
                 () = sender.closed() => return,
             }
             continue;
