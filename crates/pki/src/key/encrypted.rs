@@ -22,9 +22,9 @@ const ITERATIONS: u32 = 2_048;
 /// Most iterations of PBKDF2 that a key file may ask for: about half a second.
 const MAX_ITERATIONS: u32 = 1_000_000;
 
-/// Most memory that a key file may ask scrypt for, in bytes, and most passes over it.
+/// Most bytes that a key file may make scrypt work through, all its passes together: about half a second. OpenSSL's own
+/// are 16 MiB in one pass.
 const MAX_SCRYPT_BYTES: u64 = 128 * 1024 * 1024;
-const MAX_SCRYPT_PASSES: u16 = 16;
 
 /// The command that rewrites a key in a form that is read here.
 const CONVERT: &str = "openssl pkcs8 -topk8 -v2 aes-256-cbc -in old.key -out new.key";
@@ -73,8 +73,9 @@ fn is_affordable(scheme: &EncryptionScheme) -> bool {
             let bytes = scrypt
                 .cost_parameter
                 .saturating_mul(u64::from(scrypt.block_size))
-                .saturating_mul(128);
-            bytes <= MAX_SCRYPT_BYTES && scrypt.parallelization <= MAX_SCRYPT_PASSES
+                .saturating_mul(128)
+                .saturating_mul(u64::from(scrypt.parallelization));
+            bytes <= MAX_SCRYPT_BYTES
         }
         _ => false,
     }

@@ -137,6 +137,21 @@ fn refuses_a_key_file_that_asks_for_endless_work() {
         PrivateKey::from_text(&der, Some("1234")).unwrap_err(),
         KeyError::TooCostly
     );
+
+    // The work of scrypt is its memory times its passes, so neither alone is the bound.
+    bench.openssl("pkcs8 -topk8 -in k.pem -passout pass:1234 -scrypt -outform DER -out s.der");
+    let mut der = bench.read("s.der");
+    let asked = [0x02, 0x02, 0x40, 0x00, 0x02, 0x01, 0x08, 0x02, 0x01, 0x01];
+    let place = der
+        .windows(asked.len())
+        .position(|window| window == asked)
+        .unwrap();
+    assert!(PrivateKey::from_text(&der, Some("1234")).is_ok());
+    der[place + 9] = 9;
+    assert_eq!(
+        PrivateKey::from_text(&der, Some("1234")).unwrap_err(),
+        KeyError::TooCostly
+    );
 }
 
 #[test]
