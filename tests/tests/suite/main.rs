@@ -6,5 +6,10 @@
     reason = "a test that cannot go on ends there, and says at which step"
 )]
 
+mod durability;
+mod ground;
+mod explain;
+mod odd;
+mod access;
 mod stage;
 mod tutorials;

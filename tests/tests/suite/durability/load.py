@@ -81,7 +81,11 @@ def send(sender):
         if sender["batch"] > 1:
             ids = [f"{name}/{part}" for part in range(sender["batch"])]
             body = json.dumps([
-                {"body": base64.b64encode(json.dumps({"id": i, "padding": padding}).encode()).decode()} for i in ids
+                {
+                    "body": base64.b64encode(json.dumps({"id": i, "padding": padding}).encode()).decode(),
+                    "properties": {"iothub-contenttype": "application/json"},
+                }
+                for i in ids
             ])
             kind = "application/vnd.microsoft.iothub.json"
         else:
@@ -135,8 +139,17 @@ def register(worker):
             note("assigned", name)
 
 
-threads = [threading.Thread(target=send, args=[sender]) for sender in plan["senders"]]
-threads += [threading.Thread(target=register, args=[worker]) for worker in range(plan["registrars"])]
+def guarded(work, argument):
+    """A fault of this program is told, and keeps nobody waiting."""
+    try:
+        work(argument)
+    except Exception as error:
+        note("refused", {"ids": [], "status": 0, "body": repr(error)})
+        first_answers.release()
+
+
+threads = [threading.Thread(target=guarded, args=[send, sender]) for sender in plan["senders"]]
+threads += [threading.Thread(target=guarded, args=[register, worker]) for worker in range(plan["registrars"])]
 for thread in threads:
     thread.start()
 for _ in range(clients):
