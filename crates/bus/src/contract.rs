@@ -510,6 +510,7 @@ async fn forgets_a_hub_that_was_dropped(log: &dyn EventLog) {
     let (hub, other, partition) = (HubKey::new(20), HubKey::new(21), Partition::new(0));
     send(log, hub, partition, &[event("gone", NOW)]).await;
     send(log, other, partition, &[event("stays", NOW)]).await;
+    assert!(log.hubs().contains(&hub) && log.hubs().contains(&other));
     for _ in 0..2 {
         let mut dropped = false;
         for _ in 0..PATIENCE {
@@ -521,6 +522,7 @@ async fn forgets_a_hub_that_was_dropped(log: &dyn EventLog) {
         assert!(dropped, "a repeat is harmless");
         assert!(read_all(log, hub, partition).await.is_empty());
         assert!(info(log, hub, partition).await.empty);
+        assert!(!log.hubs().contains(&hub) && log.hubs().contains(&other));
         let mut lane = log.open_lane(hub, partition);
         assert_eq!(lane.submit(event("late", NOW)), Err(Full));
     }

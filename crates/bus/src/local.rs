@@ -185,6 +185,10 @@ impl EventLog for LocalEventLog {
         Ok(swept.bytes)
     }
 
+    fn hubs(&self) -> Vec<HubKey> {
+        self.log.hubs().into_iter().map(HubKey::new).collect()
+    }
+
     async fn drop_hub(&self, hub: HubKey) -> Result<(), LogError> {
         self.retention
             .lock()

@@ -229,6 +229,11 @@ impl EventLog for MemoryEventLog {
         Ok(swept)
     }
 
+    fn hubs(&self) -> Vec<HubKey> {
+        let hubs: BTreeSet<HubKey> = self.lock().partitions.keys().map(|(hub, _)| *hub).collect();
+        hubs.into_iter().collect()
+    }
+
     async fn drop_hub(&self, hub: HubKey) -> Result<(), LogError> {
         let mut state = self.lock();
         state.read_fails()?;

@@ -188,6 +188,10 @@ pub trait EventLog: Send + Sync {
     /// Drops what retention no longer covers; tells how many bytes went.
     async fn sweep(&self, now: Wall) -> Result<u64, LogError>;
 
-    /// Makes the events of a deleted hub unreadable and their space reclaimable.
+    /// The hubs that have a place in the log and were not dropped, in no order. Whoever sweeps drops those that are gone:
+    /// a hub may have been deleted while nobody was there to tell the log.
+    fn hubs(&self) -> Vec<HubKey>;
+
+    /// Makes the events of a deleted hub unreadable and their space reclaimable. A repeat is harmless.
     async fn drop_hub(&self, hub: HubKey) -> Result<(), LogError>;
 }

@@ -33,7 +33,7 @@ mod segment;
 mod tests;
 mod watermark;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
@@ -289,6 +289,14 @@ impl Log {
         }
         let key = PartitionKey { hub, partition: 0 };
         self.shared.control(&[(format::RecordKind::HubDeleted, key, 0)])
+    }
+
+    /// Returns the hubs that have a position in some partition and were not deleted, in order.
+    pub fn hubs(&self) -> Vec<u64> {
+        let view = self.shared.view();
+        let state = &view.state;
+        let hubs: BTreeSet<u64> = state.partitions.keys().map(|key| key.hub).collect();
+        hubs.difference(&state.deleted).copied().collect()
     }
 
     /// Returns the latest time that any record carries, Unix microseconds; 0 in a new log.

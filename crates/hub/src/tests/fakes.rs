@@ -350,6 +350,15 @@ impl EventLog for MemoryLog {
         Ok(0)
     }
 
+    fn hubs(&self) -> Vec<HubKey> {
+        self.partitions
+            .lock()
+            .unwrap()
+            .keys()
+            .map(|(hub, _)| *hub)
+            .collect()
+    }
+
     async fn drop_hub(&self, hub: HubKey) -> Result<(), LogError> {
         self.partitions.lock().unwrap().retain(|(one, _), _| *one != hub);
         Ok(())

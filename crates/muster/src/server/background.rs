@@ -1,14 +1,13 @@
 //! What runs beside the requests: explaining refusals, sweeping, flushing, renewing. Each piece has its own pace, logs
 //! what fails and tries again at its next turn; none of them keeps the server from stopping.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_dps::Sweeper;
 use muster_hub::{Activity, EventLog};
-use muster_model::{Clock, HubKey, Random};
+use muster_model::{Clock, Random};
 use muster_net::{ServerCertificates, Tickets};
 use muster_resources::{Changes, Directory, Leases, RefusalLog, Refusals, Routed, Store};
 use muster_store::Registry;
@@ -173,23 +172,26 @@ pub(crate) fn start(work: Work) -> Background {
 
     // Events: retention as the hubs say, and nothing of hubs that are gone.
     tasks.spawn({
-        let known: Arc<tokio::sync::Mutex<BTreeSet<HubKey>>> = Arc::default();
         let (directory, log, clock) = (Arc::clone(&directory), Arc::clone(&event_log), Arc::clone(&clock));
         every(Duration::from_secs(30), stopped.clone(), move || {
             let (directory, log, clock) = (Arc::clone(&directory), Arc::clone(&log), Arc::clone(&clock));
-            let known = Arc::clone(&known);
             async move {
-                let hubs = directory.hubs();
-                let mut known = known.lock().await;
-                let now: BTreeSet<HubKey> = hubs.iter().map(|hub| hub.key).collect();
-                for gone in known.difference(&now) {
-                    log_failure("dropping the events of a deleted hub", log.drop_hub(*gone).await);
+                // The log is asked first, then the directory is brought up to date: a hub that the log knows is in it by
+                // then, unless it was deleted.
+                let logged = log.hubs();
+                if log_failure("reading changes of trust", directory.refresh().await).is_none() {
+                    return;
                 }
-                for hub in &hubs {
+                for gone in logged
+                    .into_iter()
+                    .filter(|key| directory.hub_by_key(*key).is_none())
+                {
+                    log_failure("dropping the events of a deleted hub", log.drop_hub(gone).await);
+                }
+                for hub in &directory.hubs() {
                     let age = Duration::from_secs(u64::from(hub.retention_days) * 86_400);
                     log.retain(hub.key, age, hub.retention_bytes);
                 }
-                *known = now;
                 log_failure("sweeping the event log", log.sweep(clock.wall()).await);
             }
         })
