@@ -35,6 +35,16 @@ pub enum Error {
         /// Number of the first segment found.
         segment: u64,
     },
+    /// A file carries the name of a segment that is further from its neighbour than any that was lost. Nothing was
+    /// changed.
+    #[error(
+        "segment {segment} is named, and none of the many before it is there; a log does not grow like that: move the \
+         file that does not belong to it elsewhere"
+    )]
+    FarSegment {
+        /// Number of the segment behind the gap.
+        segment: u64,
+    },
     /// The hub was deleted; its key is never used again.
     #[error("hub {hub} was deleted from the log")]
     HubDeleted {

@@ -292,6 +292,14 @@ pub(super) fn read_newest(disk: &dyn Disk, options: &Options, segment: u64) -> R
             damage,
         });
     };
+    // Retention gives up segments before the one it writes this to; a start would remove the whole log otherwise.
+    if state.first_segment > segment {
+        return Err(Error::Corrupt {
+            segment,
+            offset: SEGMENT_HEADER as u64,
+            damage: Damage::Contents,
+        });
+    }
     let (end, sealed, torn) = match walked {
         WalkEnd::Sealed { end, size } => {
             rewrite = (end, size - end);

@@ -16,6 +16,10 @@ use super::retain::Gather;
 use super::segment::{Draft, WalkEnd, check_header, file_name, remainder, walk};
 use super::{Incarnation, Options};
 
+/// Most numbers that may be missing in a row: repair stands in for each with a file, and a name out of place would make
+/// it fill the disk. A log of four tebibytes has as many segments.
+const MAX_MISSING: u64 = 1 << 16;
+
 /// What was found in a log's directory.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Inspection {
@@ -110,8 +114,8 @@ pub struct Repair {
 ///
 /// # Errors
 ///
-/// Returns [`Error::Missing`], [`Error::WrongIncarnation`], [`Error::UnsupportedVersion`], or what the disk
-/// answered; damage is in the answer, not an error.
+/// Returns [`Error::Missing`], [`Error::FarSegment`], [`Error::WrongIncarnation`], [`Error::UnsupportedVersion`], or
+/// what the disk answered; damage is in the answer, not an error.
 pub fn inspect(disk: &dyn Disk, incarnation: Incarnation) -> Result<Inspection, Error> {
     examine(disk, incarnation, &mut State::default())
 }
@@ -201,6 +205,9 @@ fn examine(disk: &dyn Disk, incarnation: Incarnation, state: &mut State) -> Resu
     let mut inspection = Inspection::default();
     let mut expected = first;
     for &segment in &numbers {
+        if segment.saturating_sub(expected) > MAX_MISSING {
+            return Err(Error::FarSegment { segment });
+        }
         inspection.missing.extend(expected..segment);
         expected = segment + 1;
         let identity = Identity { incarnation, segment };
@@ -260,6 +267,9 @@ fn examine_segment(
         _ => {}
     }
     report.snapshot_lost = is_newest && !has_snapshot;
+    if is_newest && has_snapshot && state.first_segment > identity.segment {
+        report.damaged.push((SEGMENT_HEADER as u64, 0, Damage::Contents));
+    }
     Ok(report)
 }
 

@@ -160,6 +160,41 @@ fn a_sound_log_is_left_alone_by_repair() {
 }
 
 #[test]
+fn a_file_named_far_behind_the_others_is_refused_by_all() {
+    let disk = many_segments();
+    let stray = disk.contents(&file_name(1)).unwrap();
+    disk.set_contents(&file_name(9_999_999_999_999_999), &stray);
+    let before = files(&disk);
+    let refused = Log::open(arc(&disk), options()).unwrap_err();
+    assert!(matches!(refused, Error::MissingSegment { .. }), "{refused}");
+    let far = |error| matches!(error, Error::FarSegment { segment } if segment == 9_999_999_999_999_999);
+    assert!(far(inspect(&disk, LOG).unwrap_err()));
+    assert!(far(repair(&disk, &options(), NOW).unwrap_err()));
+    assert_eq!(files(&disk), before);
+}
+
+#[test]
+fn a_snapshot_that_gives_up_its_own_segment_is_refused_and_repaired() {
+    let disk = SimDisk::new(22);
+    let state = State {
+        first_segment: 9,
+        ..State::default()
+    };
+    recover::start_segment(&disk, &options(), 1, &state).unwrap();
+    let before = files(&disk);
+    let refused = Log::open(arc(&disk), options()).unwrap_err();
+    let damage = Damage::Contents;
+    assert!(
+        matches!(refused, Error::Corrupt { segment: 1, damage: found, .. } if found == damage),
+        "{refused}"
+    );
+    assert_eq!(files(&disk), before);
+    assert!(inspect(&disk, LOG).unwrap().is_damaged());
+    repair(&disk, &options(), NOW).unwrap();
+    open(&disk);
+}
+
+#[test]
 fn a_missing_segment_is_refused_and_repaired() {
     for missing in [1, 2] {
         let disk = many_segments();
