@@ -32,6 +32,9 @@ pub enum Error {
         reason: ReasonCode,
         /// Whether it was a certificate that was refused, which is all the device learns.
         certificate: bool,
+        /// The rule that would have failed had nothing been enrolled under that id, where the answer must not tell
+        /// a stranger that something is.
+        told: Option<ReasonCode>,
     },
     /// No such registration, or none that this operation belongs to.
     #[error("no such registration")]
@@ -53,6 +56,16 @@ impl Error {
         Self::Refused {
             reason,
             certificate: true,
+            told: None,
+        }
+    }
+
+    /// A device that presented a certificate and is not let in by an enrollment of which it may not learn.
+    pub(crate) fn certificate_as_if(reason: ReasonCode, told: ReasonCode) -> Self {
+        Self::Refused {
+            reason,
+            certificate: true,
+            told: Some(told),
         }
     }
 
@@ -61,6 +74,7 @@ impl Error {
         Self::Refused {
             reason,
             certificate: false,
+            told: None,
         }
     }
 
@@ -85,7 +99,11 @@ impl Error {
             Self::EnrollmentMissing => ErrorCode::DpsEnrollmentNotFound,
             Self::Forbidden { .. } => ErrorCode::DpsForbidden,
             Self::Invalid(_) => ErrorCode::DpsInvalidArgument,
-            Self::Refused { reason, certificate } => refusal_code(*reason, *certificate),
+            Self::Refused {
+                reason,
+                certificate,
+                told,
+            } => refusal_code(told.unwrap_or(*reason), *certificate),
             Self::RegistrationMissing => ErrorCode::DpsRegistrationNotFound,
             Self::ServiceMissing => ErrorCode::DpsNotFound,
             Self::Stale => ErrorCode::DpsPreconditionFailed,

@@ -495,6 +495,42 @@ async fn a_stranger_learns_nothing_of_a_disabled_enrollment_and_overwrites_nothi
 }
 
 #[tokio::test]
+async fn a_stranger_is_answered_as_if_nothing_were_enrolled() {
+    let (world, own) = (World::new().await, Ca::root("Own"));
+    world
+        .individual("disabled", &Ca::self_signed_device("disabled"), DISABLED)
+        .await;
+    world.individual_with_keys("keys", &key(1), ENABLED).await;
+    world.individual_with_keys("no-keys", &key(1), DISABLED).await;
+    let ended = own.ended_sub("Ended");
+    let chains = |name: &str| -> Vec<Vec<Certificate>> {
+        vec![
+            vec![Ca::self_signed_device(name)],
+            vec![own.leaf(name)],
+            vec![own.leaf(name), own.certificate().clone()],
+            vec![ended.leaf(name), ended.certificate().clone()],
+        ]
+    };
+    for name in ["disabled", "keys", "no-keys"] {
+        for (there, absent) in chains(name).iter().zip(chains("absent")) {
+            let answer = |chain: Vec<Certificate>, name| {
+                let world = &world;
+                async move {
+                    let chain: Vec<&Certificate> = chain.iter().collect();
+                    world.register(name, &chain).await.unwrap_err().code()
+                }
+            };
+            assert_eq!(
+                answer(there.clone(), name).await,
+                answer(absent, "absent").await,
+                "{name}"
+            );
+        }
+        assert_eq!(world.store.state(name), None);
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_in_a_disabled_enrollment_is_refused_by_every_other() {
     let (world, root) = (World::new().await, Ca::root("R"));
     world.upload("root", root.certificate(), true).await;

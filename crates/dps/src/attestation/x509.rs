@@ -94,14 +94,22 @@ impl Attestation {
             Mechanism::X509(certificates) => Some(holds_leaf(certificates, chain)),
             Mechanism::SymmetricKey { .. } | Mechanism::Tpm { .. } => {
                 if !is_disabled {
-                    return Err(Error::certificate(ReasonCode::WrongAttestationType));
+                    // Whoever has no path to a verified certificate is answered as if nothing were enrolled.
+                    let reason = ReasonCode::WrongAttestationType;
+                    let known = self
+                        .path_to_verified(&trust, service, None, chain, &mut None, now)
+                        .await?;
+                    return Err(match known {
+                        Ok(_) => Error::certificate(reason),
+                        Err(told) => Error::certificate_as_if(reason, told),
+                    });
                 }
                 None
             }
         };
         let path = match own {
             Some(true) => Ok(vec![chain.leaf().sha256()]),
-            Some(false) if !is_disabled => Err(ReasonCode::LeafNotEnrolled),
+            Some(false) if !is_disabled => Err(Error::certificate(ReasonCode::LeafNotEnrolled)),
             own => {
                 // By reference, or disabled: what counts is a path to a verified certificate.
                 let references = match &individual.attestation {
@@ -115,14 +123,13 @@ impl Attestation {
                     .await?;
                 found.map_err(|code| {
                     if own == Some(false) {
-                        ReasonCode::LeafNotEnrolled
+                        Error::certificate_as_if(ReasonCode::LeafNotEnrolled, code)
                     } else {
-                        code
+                        Error::certificate(code)
                     }
                 })
             }
-        }
-        .map_err(Error::certificate)?;
+        }?;
         if !is_disabled {
             let holder = self
                 .store
