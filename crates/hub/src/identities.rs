@@ -22,6 +22,9 @@ pub const MAX_BULK: usize = 100;
 /// Most devices of one list. Source: IoT Hub quotas, read 2026-11.
 pub const MAX_LIST: usize = 1_000;
 
+/// How often a change that keeps the credential is tried against others that come in between.
+const KEEP_ROUNDS: usize = 4;
+
 /// A device identity as a caller writes it.
 #[derive(Clone, Debug)]
 pub struct IdentityRequest {
@@ -42,6 +45,8 @@ pub struct IdentityRequest {
 pub enum AuthenticationRequest {
     /// By a certificate of a verified CA.
     CertificateAuthority,
+    /// As it stands already: for a change that says nothing of the credential.
+    Kept,
     /// Not at all.
     None,
     /// By tokens. Two absent keys are drawn; one absent key is refused.
@@ -170,6 +175,9 @@ impl Identities {
         now: Wall,
     ) -> Result<(DeviceIdentity, bool), Error> {
         permit.require(HubRights::REGISTRY_WRITE)?;
+        if matches!(request.authentication, AuthenticationRequest::Kept) && if_match.requires_existing() {
+            return Ok((self.put_kept(permit, &request, if_match, now).await?, false));
+        }
         let draft = self.draft(request)?;
         if if_match.requires_existing() {
             Ok((self.update(permit, draft, if_match, now).await?, false))
@@ -255,6 +263,39 @@ impl Identities {
         Ok(())
     }
 
+    /// Changes all but the credential. It is written back as it was read, so the write names the version that was read:
+    /// a key that somebody replaced in between must not come back.
+    async fn put_kept(
+        &self,
+        permit: &HubPermit,
+        request: &IdentityRequest,
+        if_match: IfMatch,
+        now: Wall,
+    ) -> Result<DeviceIdentity, Error> {
+        for _ in 0..KEEP_ROUNDS {
+            let known = self.store.device(permit.hub().key, &request.id).await?;
+            let known = known.ok_or_else(|| Error::DeviceMissing(request.id.clone()))?;
+            if !if_match.allows(known.etag) {
+                return Err(Error::Stale);
+            }
+            let draft = DeviceDraft {
+                id: request.id.clone(),
+                status: request.status,
+                status_reason: request.status_reason.clone(),
+                authentication: known.authentication,
+                iot_edge: request.iot_edge,
+            };
+            match self
+                .update(permit, draft, IfMatch::Version(known.etag), now)
+                .await
+            {
+                Err(Error::Stale) => {}
+                done => return done,
+            }
+        }
+        Err(Error::Stale)
+    }
+
     async fn create_or_update(
         &self,
         permit: &HubPermit,
@@ -317,6 +358,9 @@ impl Identities {
     fn draft(&self, request: IdentityRequest) -> Result<DeviceDraft, Error> {
         let authentication = match request.authentication {
             AuthenticationRequest::CertificateAuthority => Authentication::CertificateAuthority,
+            AuthenticationRequest::Kept => {
+                return Err(Error::Argument("there is no credential to keep".to_owned()));
+            }
             AuthenticationRequest::None => Authentication::None,
             AuthenticationRequest::Sas {
                 primary: Some(primary),

@@ -52,14 +52,12 @@ pub(crate) async fn put(exchange: &mut Exchange<'_>, id: &str) -> Outcome {
     let input = DeviceDocument::parse(&body, &id).map_err(|error| wire(&error))?;
     let identities = &exchange.backend.identities;
     // A change that says nothing of the credential keeps the one that is there.
-    let kept = if input.authentication.is_none() && if_match.requires_existing() {
-        Some(identities.find(&permit, &id).await?.authentication)
-    } else {
-        None
-    };
-    let (identity, _) = identities
-        .put(&permit, request(input, kept), if_match, exchange.now)
-        .await?;
+    let keeps = input.authentication.is_none() && if_match.requires_existing();
+    let mut request = request(input);
+    if keeps {
+        request.authentication = AuthenticationRequest::Kept;
+    }
+    let (identity, _) = identities.put(&permit, request, if_match, exchange.now).await?;
     Ok(shown(&identity))
 }
 
@@ -142,14 +140,14 @@ pub(crate) async fn bulk(exchange: &mut Exchange<'_>) -> Outcome {
 fn bulk_item(change: BulkDeviceChange, version: IfMatch) -> BulkItem {
     let demands = matches!(version, IfMatch::Version(_) | IfMatch::Foreign);
     let (mode, request) = match change {
-        BulkDeviceChange::Create(input) => (BulkMode::Create, request(input, None)),
+        BulkDeviceChange::Create(input) => (BulkMode::Create, request(input)),
         BulkDeviceChange::CreateOrUpdate(input) => (
             if demands {
                 BulkMode::CreateOrUpdateIfMatch
             } else {
                 BulkMode::CreateOrUpdate
             },
-            request(input, None),
+            request(input),
         ),
         BulkDeviceChange::Update(input) => (
             if demands {
@@ -157,7 +155,7 @@ fn bulk_item(change: BulkDeviceChange, version: IfMatch) -> BulkItem {
             } else {
                 BulkMode::Update
             },
-            request(input, None),
+            request(input),
         ),
         BulkDeviceChange::Delete(id) => (
             if demands {
@@ -186,9 +184,9 @@ fn deletion(id: DeviceId) -> IdentityRequest {
     }
 }
 
-fn request(input: DeviceInput, kept: Option<Authentication>) -> IdentityRequest {
-    let authentication = match (input.authentication, kept) {
-        (Some(AuthenticationInput::Given(given)), _) | (None, Some(given)) => match given {
+fn request(input: DeviceInput) -> IdentityRequest {
+    let authentication = match input.authentication {
+        Some(AuthenticationInput::Given(given)) => match given {
             Authentication::CertificateAuthority => AuthenticationRequest::CertificateAuthority,
             Authentication::None => AuthenticationRequest::None,
             Authentication::Sas { primary, secondary } => AuthenticationRequest::Sas {
@@ -199,7 +197,7 @@ fn request(input: DeviceInput, kept: Option<Authentication>) -> IdentityRequest 
                 AuthenticationRequest::SelfSigned { primary, secondary }
             }
         },
-        (Some(AuthenticationInput::NewKeys), _) | (None, None) => AuthenticationRequest::Sas {
+        Some(AuthenticationInput::NewKeys) | None => AuthenticationRequest::Sas {
             primary: None,
             secondary: None,
         },

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use muster_model::identity::{DeviceCounts, DeviceIdentity, DeviceStatus};
+use muster_model::identity::{Authentication, DeviceCounts, DeviceIdentity, DeviceStatus};
 use muster_model::twin::Twin;
 use muster_model::{DeviceId, ETag, GenerationId, HubKey, IfMatch, Partition, Position, RequestId, Wall};
 use muster_resources::{StoreError, WriteError};
@@ -26,6 +26,8 @@ pub(super) struct MemoryRegistry {
     pub(super) stamps: AtomicBool,
     pub(super) reads: AtomicU64,
     lost_replies: AtomicU32,
+    /// What somebody else changes right behind the next read.
+    pub(super) after_read: Mutex<Option<Authentication>>,
     pub(super) activity: Mutex<Vec<(HubKey, DeviceId, Wall)>>,
 }
 
@@ -84,7 +86,17 @@ impl MemoryRegistry {
 impl Store for MemoryRegistry {
     async fn device(&self, hub: HubKey, id: &DeviceId) -> Result<Option<DeviceIdentity>, StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
-        Ok(self.devices.lock().unwrap().get(&(hub, id.clone())).cloned())
+        let mut devices = self.devices.lock().unwrap();
+        let read = devices.get(&(hub, id.clone())).cloned();
+        if let (Some(authentication), Some(device)) = (
+            self.after_read.lock().unwrap().take(),
+            devices.get_mut(&(hub, id.clone())),
+        ) {
+            device.authentication = authentication;
+            device.etag = ETag::new(self.next());
+            self.changes.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(read)
     }
 
     fn device_stamp(&self, _hub: HubKey, _id: &DeviceId) -> Option<u64> {

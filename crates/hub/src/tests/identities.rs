@@ -22,6 +22,50 @@ fn item(name: &str, mode: BulkMode, version: IfMatch) -> BulkItem {
 }
 
 #[tokio::test]
+async fn a_key_that_was_replaced_meanwhile_does_not_come_back_with_a_change_that_keeps_it() {
+    let world = World::new().await;
+    let permit = world.hub_permit();
+    world.register("d1", keys()).await;
+    let replaced = Authentication::Sas {
+        primary: SymmetricKey::new(vec![8; 32]).unwrap(),
+        secondary: SymmetricKey::new(vec![9; 32]).unwrap(),
+    };
+    *world.registry.after_read.lock().unwrap() = Some(replaced.clone());
+    let disabled = IdentityRequest {
+        status: DeviceStatus::Disabled,
+        ..request("d1", AuthenticationRequest::Kept)
+    };
+    let (changed, _) = world
+        .identities
+        .put(&permit, disabled.clone(), IfMatch::Any, NOW)
+        .await
+        .unwrap();
+    assert_eq!(changed.status, DeviceStatus::Disabled);
+    assert_eq!(changed.authentication, replaced);
+    // A version that was named is the only one that is changed.
+    *world.registry.after_read.lock().unwrap() = Some(replaced);
+    for version in [IfMatch::Version(changed.etag), IfMatch::Foreign] {
+        let stale = world
+            .identities
+            .put(&permit, disabled.clone(), version, NOW)
+            .await
+            .unwrap_err();
+        assert_eq!(stale.code(), ErrorCode::PreconditionFailed);
+    }
+    let nothing = world
+        .identities
+        .put(
+            &permit,
+            request("d2", AuthenticationRequest::Kept),
+            IfMatch::Any,
+            NOW,
+        )
+        .await
+        .unwrap_err();
+    assert_eq!(nothing.code(), ErrorCode::DeviceNotFound);
+}
+
+#[tokio::test]
 async fn a_device_is_made_once_changed_by_version_and_deleted() {
     let world = World::new().await;
     let (permit, verbs) = (world.hub_permit(), &world.identities);
