@@ -20,6 +20,8 @@ mod registrar;
 mod registrations;
 mod reprovision;
 mod retry;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use attempt::{Attempt, Credential, Operation};
 pub use bulk::{Bulk, BulkFailure, MAX_BULK_ITEMS};

@@ -13,7 +13,8 @@ use muster_model::{ErrorCode, IfMatch, Json, JsonLimits, ReasonCode};
 use muster_pki::{Certificate, Thumbprint};
 use proptest::prelude::*;
 
-use crate::fixtures::{Ca, HubFault, NOW, World, device, hub_name, id, key, link, presenting, with_status};
+use crate::fixtures::{Ca, NOW, World, device, hub_name, id, key, link, presenting, with_status};
+use crate::testing::HubFault;
 use crate::{Error, Swept};
 
 const ENABLED: ProvisioningStatus = ProvisioningStatus::Enabled;
@@ -92,7 +93,7 @@ async fn the_hub_is_given_the_leaf_that_was_shown_and_where_the_device_came_from
     world.group("group", root.certificate(), ENABLED).await;
     let leaf = root.leaf("Dev");
     world.register("Dev", &[&leaf]).await.unwrap();
-    let made = world.hubs.device(1, "Dev").unwrap();
+    let made = world.made(1, "Dev").unwrap();
     assert_eq!(
         made.device.authentication,
         Authentication::SelfSigned {
@@ -106,9 +107,9 @@ async fn the_hub_is_given_the_leaf_that_was_shown_and_where_the_device_came_from
     // Another spelling and another leaf of the same device later: the first spelling stays, the leaf follows.
     let renewed = root.leaf("DEV");
     world.register("DEV", &[&renewed]).await.unwrap();
-    assert_eq!(world.hubs.hubs_of("DEV"), Vec::<u64>::new());
+    assert_eq!(world.hubs_of("DEV"), Vec::<u64>::new());
     assert_eq!(
-        world.hubs.device(1, "Dev").unwrap().device.authentication,
+        world.made(1, "Dev").unwrap().device.authentication,
         Authentication::SelfSigned {
             primary: Some(Thumbprint::from(renewed.sha256())),
             secondary: None
@@ -122,7 +123,7 @@ async fn the_hub_is_given_the_keys_that_the_device_has() {
     world.group_with_key("group", &key(3), ENABLED).await;
     let derived = crate::attestation::derive(&key(3), "d").unwrap();
     world.register_with("d", &derived).await.unwrap();
-    let made = world.hubs.device(1, "d").unwrap();
+    let made = world.made(1, "d").unwrap();
     assert!(matches!(made.device.authentication, Authentication::Sas { primary, .. } if primary == derived));
 }
 
@@ -163,12 +164,12 @@ async fn a_move_carries_the_twin_and_removes_the_device_from_the_old_hub() {
         reported: json(r#"{"seen":1}"#),
         ..Twin::default()
     };
-    world.hubs.set_twin(1, "d", twin.clone());
+    world.set_twin(1, "d", twin.clone());
     world.relink(vec![link(2, 1)]).await;
     let state = world.register("d", &[&leaf]).await.unwrap().state;
     assert_eq!(state.substatus, Some(Substatus::DeviceDataMigrated));
-    assert_eq!(world.hubs.hubs_of("d"), [2]);
-    assert_eq!(world.hubs.device(2, "d").unwrap().twin, twin);
+    assert_eq!(world.hubs_of("d"), [2]);
+    assert_eq!(world.made(2, "d").unwrap().twin, twin);
 }
 
 #[tokio::test]
@@ -180,14 +181,14 @@ async fn without_migration_the_initial_twin_is_written_on_the_same_hub_too() {
             desired: json(r#"{"changed":true}"#),
             ..Twin::default()
         };
-        let at = world.hubs.hubs_of("d")[0];
-        world.hubs.set_twin(at, "d", twin);
+        let at = world.hubs_of("d")[0];
+        world.set_twin(at, "d", twin);
         world.relink(vec![link(hub, 1)]).await;
         let state = world.register("d", &[&leaf]).await.unwrap().state;
         assert_eq!(state.substatus, Some(Substatus::DeviceDataReset));
-        assert_eq!(world.hubs.hubs_of("d"), [hub]);
+        assert_eq!(world.hubs_of("d"), [hub]);
         assert_eq!(
-            world.hubs.device(hub, "d").unwrap().twin.desired,
+            world.made(hub, "d").unwrap().twin.desired,
             json(r#"{"from":"enrollment"}"#)
         );
     }
@@ -200,7 +201,7 @@ async fn never_keeps_hub_and_twin() {
     world.relink(vec![link(2, 1)]).await;
     let state = world.register("d", &[&leaf]).await.unwrap().state;
     assert_eq!(state.substatus, Some(Substatus::ReprovisionedToInitialAssignment));
-    assert_eq!(world.hubs.hubs_of("d"), [1]);
+    assert_eq!(world.hubs_of("d"), [1]);
 }
 
 #[tokio::test]
@@ -214,7 +215,7 @@ async fn a_deleted_registration_begins_anew() {
         .delete(&world.permit(), &id("d"), IfMatch::Any)
         .await
         .unwrap();
-    assert_eq!(world.hubs.hubs_of("d"), [1], "the device on its hub stays");
+    assert_eq!(world.hubs_of("d"), [1], "the device on its hub stays");
     let state = world.register("d", &[&leaf]).await.unwrap().state;
     assert_eq!(state.substatus, Some(Substatus::InitialAssignment));
 }
@@ -298,7 +299,7 @@ async fn an_attempt_that_a_hub_kept_waiting_is_finished_by_the_sweeper() {
             .await
             .unwrap();
         assert_eq!(polled.state.status, RegistrationStatus::Assigned);
-        assert_eq!(world.hubs.hubs_of("d"), [1]);
+        assert_eq!(world.hubs_of("d"), [1]);
     }
 }
 
@@ -310,7 +311,7 @@ async fn a_move_that_stopped_half_way_loses_no_twin() {
         reported: json(r#"{"seen":2}"#),
         ..Twin::default()
     };
-    world.hubs.set_twin(1, "d", twin.clone());
+    world.set_twin(1, "d", twin.clone());
     world.relink(vec![link(2, 1)]).await;
     // The new hub takes the device, and the reply is lost; then the old one removes it, and that reply is lost too.
     world.hubs.fail_next(HubFault::LostReply);
@@ -336,8 +337,8 @@ async fn a_move_that_stopped_half_way_loses_no_twin() {
             .finished,
         1
     );
-    assert_eq!(world.hubs.hubs_of("d"), [2]);
-    assert_eq!(world.hubs.device(2, "d").unwrap().twin, twin);
+    assert_eq!(world.hubs_of("d"), [2]);
+    assert_eq!(world.made(2, "d").unwrap().twin, twin);
 }
 
 #[tokio::test]
@@ -391,7 +392,7 @@ async fn an_enrollment_may_name_hub_and_device() {
         .await
         .unwrap();
     world.register("d", &[&leaf]).await.unwrap();
-    let made = world.hubs.device(2, "Some.Device").unwrap();
+    let made = world.made(2, "Some.Device").unwrap();
     assert!(made.device.iot_edge);
 }
 
@@ -567,9 +568,9 @@ fn run(steps: &[Step]) {
             });
             assert_eq!(known, model.record);
             let hubs: Vec<u64> = model.twins.keys().copied().collect();
-            assert_eq!(world.hubs.hubs_of("d"), hubs);
+            assert_eq!(world.hubs_of("d"), hubs);
             for (hub, mark) in &mut model.twins {
-                let twin = world.hubs.device(*hub, "d").unwrap().twin;
+                let twin = world.made(*hub, "d").unwrap().twin;
                 assert_eq!(twin.desired_version, u64::from(*mark) + 1);
                 serial += 1;
                 *mark = serial;
@@ -577,7 +578,7 @@ fn run(steps: &[Step]) {
                     desired_version: u64::from(serial) + 1,
                     ..twin
                 };
-                world.hubs.set_twin(*hub, "d", marked);
+                world.set_twin(*hub, "d", marked);
             }
         }
     });
