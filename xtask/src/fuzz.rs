@@ -1,11 +1,16 @@
-//! Fuzz targets: builds them on the pinned stable compiler, replays their kept corpora, and lets each run for a while.
+//! Fuzz targets: builds them on the pinned stable compiler, replays their kept corpora, and lets each run for a while, as
+//! many at once as there are cores.
 //!
 //! The targets are a workspace of their own (`fuzz/`), because every crate below them is compiled with coverage
 //! counters; their target directory is kept apart, so that the ordinary build is not disturbed. What a run finds goes
 //! to the target directory; only a person moves an input into `fuzz/corpus`, so that a test never changes the tree.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZero;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use clap::Args;
 
@@ -82,10 +87,34 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .arg(&folder)
             .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}")),
     )?;
-    for target in chosen {
-        one(target, &folder, &platform, options.seconds)?;
-    }
-    Ok(())
+    together(&chosen, |target| one(target, &folder, &platform, options.seconds))
+}
+
+/// Runs `each` for every target, as many at once as the machine has cores. Goes on after a failure, so that one run tells
+/// of all.
+///
+/// # Errors
+/// The first failure in the order of the targets.
+fn together(targets: &[&String], each: impl Fn(&str) -> Result<()> + Sync) -> Result<()> {
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    let waiting = Mutex::new(targets.iter().enumerate());
+    let failed = Mutex::new(BTreeMap::new());
+    thread::scope(|scope| {
+        for _ in 0..workers.min(targets.len()) {
+            scope.spawn(|| {
+                loop {
+                    let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some((place, target)) = next else { break };
+                    if let Err(error) = each(target) {
+                        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                        failed.insert(place, error);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.into_values().next().map_or(Ok(()), Err)
 }
 
 /// Brings `fuzz/Cargo.lock` in line with the product's, so that what is fuzzed is what is shipped.
@@ -139,10 +168,8 @@ fn one(target: &str, folder: &Path, platform: &str, seconds: u32) -> Result<()> 
     ]);
     command.arg(format!("-artifact_prefix={}/{target}-", failures.display()));
     if seconds == 0 {
-        println!("fuzz {target}: replaying the kept corpus");
         command.arg("-runs=0");
     } else {
-        println!("fuzz {target}: replaying the kept corpus, then {seconds} s");
         command.arg(format!("-max_total_time={seconds}"));
     }
     // The first folder is where new inputs are written; the second is only read.
@@ -153,23 +180,24 @@ fn one(target: &str, folder: &Path, platform: &str, seconds: u32) -> Result<()> 
     let log = folder.join(format!("{target}.log"));
     command.stderr(fs::File::create(&log).map_err(Error::file(&log))?);
     let outcome = shell::run(&mut command);
-    report(&fs::read(&log).map_err(Error::file(&log))?, outcome.is_ok());
+    let text = fs::read(&log).map_err(Error::file(&log))?;
+    let text = String::from_utf8_lossy(&text);
+    // One call, for others print meanwhile.
+    match &outcome {
+        Ok(()) => println!(
+            "fuzz {target}: {} inputs in {seconds} s, none failed",
+            tried(&text)
+        ),
+        Err(_) => println!("fuzz {target}: FAILED\n{}", failure(&text)),
+    }
     outcome
 }
 
-/// Prints of libFuzzer's long report what a reader needs: how much was tried, or what failed and with which input.
-fn report(log: &[u8], passed: bool) {
-    let text = String::from_utf8_lossy(log);
-    if passed {
-        for line in text
-            .lines()
-            .filter(|line| line.starts_with("stat::number_of_executed_units"))
-        {
-            println!("  {line}");
-        }
-    } else {
-        println!("{}", failure(&text));
-    }
+/// Takes out of libFuzzer's long report how many inputs were tried.
+fn tried(text: &str) -> &str {
+    text.lines()
+        .find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))
+        .map_or("no", str::trim)
 }
 
 /// Cuts a failure out of a report: from the panic on, or the end where there was none, within a bound.
@@ -215,7 +243,9 @@ fn platform() -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{failure, targets};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::{Error, failure, targets, together, tried};
 
     #[test]
     fn each_source_file_is_a_target() {
@@ -224,6 +254,27 @@ mod tests {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         assert_eq!(targets(folder.path()).unwrap(), ["chain", "token"]);
+    }
+
+    #[test]
+    fn every_target_runs_and_the_first_failure_is_told() {
+        let names: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+        let names: Vec<&String> = names.iter().collect();
+        let runs = AtomicUsize::new(0);
+        let outcome = together(&names, |name| {
+            runs.fetch_add(1, Ordering::Relaxed);
+            match name {
+                "7" | "19" => Err(Error::Findings {
+                    chore: "fuzz",
+                    count: name.parse().unwrap(),
+                }),
+                _ => Ok(()),
+            }
+        });
+        assert_eq!(runs.into_inner(), 20);
+        assert!(matches!(outcome, Err(Error::Findings { count: 7, .. })));
+        assert!(together(&names, |_| Ok(())).is_ok());
+        assert_eq!(tried("a\nstat::number_of_executed_units: 12\nb"), "12");
     }
 
     #[test]
