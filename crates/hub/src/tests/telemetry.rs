@@ -122,7 +122,7 @@ async fn a_reader_is_permitted_for_as_long_as_its_token() {
         open(world.policy_permit("service")).await,
         open(world.hub_permit()).await,
     );
-    let later = NOW.plus(Duration::from_secs(3_600));
+    let later = NOW.plus(Duration::from_hours(1));
     assert!(by_policy.is_permitted(NOW));
     assert!(!by_policy.is_permitted(later));
     assert!(by_operator.is_permitted(later));
