@@ -164,14 +164,7 @@ pub(crate) fn restore_backup(args: &RestoreArgs) -> Outcome {
         &Options::new(incarnation(&new)),
         now.micros(),
     )?;
-    let aside = data.root().join(format!("before-restore-{}", now.seconds()));
-    DirBuilder::new().mode(0o700).create(&aside)?;
-    for part in ["registry", "log"] {
-        fs::rename(data.root().join(part), aside.join(part))?;
-        fs::rename(draft.join(part), data.root().join(part))?;
-    }
-    fs::remove_dir(&draft)?;
-    fs::File::open(data.root())?.sync_all()?;
+    let aside = data.adopt_restored(&lock, &draft, now)?;
     drop(lock);
     say(&format!(
         "restored as life {} of the data; what was there lies in {}",

@@ -9,11 +9,17 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64URL_NOPAD;
-use muster_model::Random;
+use muster_model::{Random, Wall};
 use zeroize::Zeroizing;
 
 /// Largest file that is read whole from the data directory, in bytes.
 const MAX_FILE: u64 = 1 << 20;
+
+/// What a restore replaces, in the order in which it changes places.
+const RESTORED: [&str; 2] = ["registry", "log"];
+
+/// How the folder begins that keeps what a restore replaced.
+const ASIDE: &str = "before-restore-";
 
 /// A data directory that can't be used, and how to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +114,8 @@ impl DataDir {
         Ok(())
     }
 
-    /// Takes the directory for this process.
+    /// Takes the directory for this process. A restore that was cut while it changed places is finished first: nobody
+    /// who holds the lock sees half of one.
     ///
     /// # Errors
     /// [`DataDirError::Taken`] while another server holds it, [`DataDirError::Io`].
@@ -122,10 +129,85 @@ impl DataDir {
             .open(&path)
             .map_err(io_error(&path))?;
         match file.try_lock() {
-            Ok(()) => Ok(DataDirLock { _file: file }),
+            Ok(()) => {
+                self.finish_restore()?;
+                Ok(DataDirLock { _file: file })
+            }
             Err(fs::TryLockError::WouldBlock) => Err(DataDirError::Taken(self.root.clone())),
             Err(fs::TryLockError::Error(source)) => Err(DataDirError::Io { path, source }),
         }
+    }
+
+    /// Puts a whole restored registry and log, in the folders of those names below `draft`, into the place of what is
+    /// there, and answers where that is kept. `draft` stands in this directory. From the moment in which it is renamed
+    /// there is no way back: a process that ends in between leaves the rest to the next one that takes the lock.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub(crate) fn adopt_restored(
+        &self,
+        _lock: &DataDirLock,
+        draft: &Path,
+        now: Wall,
+    ) -> Result<PathBuf, DataDirError> {
+        let aside = format!("{ASIDE}{}", now.seconds());
+        let kept = draft.join(&aside);
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&kept)
+            .map_err(io_error(&kept))?;
+        for folder in RESTORED.map(|part| draft.join(part)) {
+            sync_folder(&folder)?;
+        }
+        sync_folder(draft)?;
+        let ready = self.ready();
+        fs::rename(draft, &ready).map_err(io_error(&ready))?;
+        sync_folder(&self.root)?;
+        self.finish_restore()?;
+        Ok(self.root.join(aside))
+    }
+
+    /// Where a restored registry and log wait, whole, for their places.
+    fn ready(&self) -> PathBuf {
+        self.root.join("restore.ready")
+    }
+
+    /// Moves what waits in [`Self::ready`] to its place. Every step can be the last one before the power is cut.
+    fn finish_restore(&self) -> Result<(), DataDirError> {
+        let ready = self.ready();
+        if !ready.exists() {
+            return Ok(());
+        }
+        let mut kept = None;
+        for entry in fs::read_dir(&ready).map_err(io_error(&ready))? {
+            let entry = entry.map_err(io_error(&ready))?;
+            if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+                kept = Some(entry.path());
+            }
+        }
+        if let Some(kept) = kept {
+            for part in RESTORED {
+                let (fresh, place, old) = (ready.join(part), self.root.join(part), kept.join(part));
+                if !fresh.exists() {
+                    continue;
+                }
+                if place.exists() {
+                    if old.exists() {
+                        // An empty folder that a start has made since.
+                        fs::remove_dir(&place).map_err(io_error(&place))?;
+                    } else {
+                        fs::rename(&place, &old).map_err(io_error(&place))?;
+                    }
+                }
+                fs::rename(&fresh, &place).map_err(io_error(&place))?;
+            }
+            sync_folder(&kept)?;
+            let last = self.root.join(kept.file_name().unwrap_or_default());
+            fs::rename(&kept, &last).map_err(io_error(&last))?;
+            sync_folder(&self.root)?;
+        }
+        fs::remove_dir(&ready).map_err(io_error(&ready))?;
+        sync_folder(&self.root)
     }
 
     /// The directory itself.
@@ -282,6 +364,12 @@ fn read_file(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, DataDirError> {
     Ok(Some(bytes))
 }
 
+fn sync_folder(folder: &Path) -> Result<(), DataDirError> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(io_error(folder))
+}
+
 fn check_mode(path: &Path, wanted: u32) -> Result<(), DataDirError> {
     let mode = fs::metadata(path).map_err(io_error(path))?.mode() & 0o777;
     if mode & 0o077 == 0 {
@@ -348,5 +436,68 @@ mod tests {
         assert!(matches!(data.lock(), Err(DataDirError::Taken(_))));
         drop(held);
         data.lock().unwrap();
+    }
+
+    /// A directory with old data, and a restored draft beside it.
+    fn before_a_restore() -> (tempfile::TempDir, DataDir, PathBuf) {
+        let (parent, data) = fresh();
+        let draft = data.root().join("restore.new");
+        for part in RESTORED {
+            fs::write(data.root().join(part).join("life"), "old").unwrap();
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(draft.join(part))
+                .unwrap();
+            fs::write(draft.join(part).join("life"), "new").unwrap();
+        }
+        (parent, data, draft)
+    }
+
+    fn assert_restored(data: &DataDir, aside: &Path) {
+        for part in RESTORED {
+            assert_eq!(
+                fs::read_to_string(data.root().join(part).join("life")).unwrap(),
+                "new"
+            );
+            assert_eq!(fs::read_to_string(aside.join(part).join("life")).unwrap(), "old");
+        }
+        assert!(!data.ready().exists());
+    }
+
+    #[test]
+    fn a_restore_changes_places_and_keeps_what_was_there() {
+        let (_parent, data, draft) = before_a_restore();
+        let lock = data.lock().unwrap();
+        let aside = data.adopt_restored(&lock, &draft, Wall::from_seconds(7)).unwrap();
+        assert_eq!(aside, data.root().join("before-restore-7"));
+        assert_restored(&data, &aside);
+    }
+
+    #[test]
+    fn a_restore_that_is_cut_between_any_two_renames_is_finished_by_the_next_holder() {
+        let renames = |data: &DataDir| -> Vec<(PathBuf, PathBuf)> {
+            let (root, ready) = (data.root(), data.ready());
+            let kept = ready.join("before-restore-7");
+            vec![
+                (root.join("registry"), kept.join("registry")),
+                (ready.join("registry"), root.join("registry")),
+                (root.join("log"), kept.join("log")),
+                (ready.join("log"), root.join("log")),
+                (kept, root.join("before-restore-7")),
+            ]
+        };
+        for done in 0..=5 {
+            let (_parent, data, draft) = before_a_restore();
+            fs::create_dir(draft.join("before-restore-7")).unwrap();
+            fs::rename(&draft, data.ready()).unwrap();
+            for (from, to) in renames(&data).into_iter().take(done) {
+                fs::rename(from, to).unwrap();
+            }
+            // A start makes the folders that it misses before it takes the lock.
+            data.prepare().unwrap();
+            data.lock().unwrap();
+            assert_restored(&data, &data.root().join("before-restore-7"));
+        }
     }
 }
