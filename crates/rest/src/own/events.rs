@@ -11,6 +11,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
 use muster_hub::{AuthMethod, AuthScope, EventReader, MessageSource, ReadFrom, StoredEvent};
 use muster_model::{Clock, ConsumerGroupName, ErrorCode, HubName, Partition, Position};
+use muster_net::Drain;
 use muster_wire::event::{EventView, Sender};
 use tokio::sync::mpsc;
 
@@ -73,7 +74,12 @@ pub(crate) async fn read(exchange: &mut Exchange<'_>, name: &str) -> Outcome {
     let drain = exchange.drain.clone();
     // The task ends when the caller goes, when everything was read, when the hub or the permit
     // goes, or when the server stops.
-    let feeding = feed(reader, sender, follow, Arc::clone(&exchange.backend.clock));
+    let feeding = feed(
+        reader,
+        sender,
+        follow.then(|| drain.clone()),
+        Arc::clone(&exchange.backend.clock),
+    );
     drop(muster_net::task::spawn(&drain.clone(), async move {
         if drain.bounded(feeding).await.is_none() {
             tracing::debug!("a reader of events was ended by the drain");
@@ -110,8 +116,17 @@ fn start(text: &str) -> Option<ReadFrom> {
     muster_wire::time::parse_iso(text).map(ReadFrom::EnqueuedAfter)
 }
 
-async fn feed(mut reader: EventReader, sender: mpsc::Sender<Bytes>, follow: bool, clock: Arc<dyn Clock>) {
+/// Sends what is there; then, given a drain to follow under, what comes until that begins. The answer is whole either way.
+async fn feed(
+    mut reader: EventReader,
+    sender: mpsc::Sender<Bytes>,
+    follow: Option<Drain>,
+    clock: Arc<dyn Clock>,
+) {
     loop {
+        if follow.as_ref().is_some_and(Drain::has_begun) {
+            return;
+        }
         if !reader.is_permitted(clock.wall()) {
             tracing::info!("a reader of events is ended: what permitted it stands no more");
             return;
@@ -124,15 +139,16 @@ async fn feed(mut reader: EventReader, sender: mpsc::Sender<Bytes>, follow: bool
             }
         };
         if events.is_empty() {
-            if !follow {
+            let Some(drain) = &follow else {
                 return;
-            }
+            };
             tokio::select! {
                 woken = muster_net::time::timeout(JUDGED_AGAIN, reader.wait()) => {
                     if matches!(woken, Ok(Err(_))) {
                         return;
                     }
                 }
+                () = drain.begun() => return,
                 () = sender.closed() => return,
             }
             continue;
