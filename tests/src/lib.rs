@@ -28,4 +28,4 @@ pub use curl::{Answer, Curl, CurlFailure};
 pub use namespace::Namespace;
 pub use run::{Ended, openssl, python, sh, tool, try_openssl};
 pub use sas::{derived_key, now, sas_token};
-pub use server::{Launch, Server};
+pub use server::{Launch, Server, binary};

@@ -295,7 +295,7 @@ impl Drop for Server {
 }
 
 /// Returns the binary under test: as named by `cargo xtask test`, else the one beside this test program.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("MUSTER_BIN") {
         return path.into();
     }

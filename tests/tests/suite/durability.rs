@@ -4,6 +4,9 @@
 //! interfaces what it kept. The log's own battery tries every byte and every write on a made-up disk; this is the proof
 //! that the whole binary keeps the promise on a real one.
 
+mod backup;
+mod damage;
+mod disk;
 mod drain;
 mod kill;
 mod load;

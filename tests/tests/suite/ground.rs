@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use muster_tests::{Ended, Launch, Server, tool};
 use serde_json::Value;
@@ -46,17 +48,15 @@ impl Event {
 impl Ground {
     /// Starts a server on a fresh data directory.
     pub(crate) fn new() -> Self {
-        Self::on(|_| {})
+        Self::launched(|_, _| Launch::new())
     }
 
-    /// Has a data directory laid down, which is named to `lay`, and starts a server on it.
-    pub(crate) fn on(lay: impl FnOnce(&Path)) -> Self {
+    /// Starts a server as `launch` says, which gets the folder around the data directory, named `data`, and the binary.
+    pub(crate) fn launched<'a>(launch: impl FnOnce(&Path, &Path) -> Launch<'a>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("data");
-        lay(&data);
-        let server = Launch::new().data(&data).start();
-        let command = server.muster(&[]);
-        let binary = command.get_args().last().expect("the binary").into();
+        let binary = muster_tests::binary();
+        let server = launch(folder.path(), &binary).data(&data).start();
         Self {
             folder,
             data,
@@ -97,6 +97,19 @@ impl Ground {
         self.server = Some(launch.data(&self.data).start());
     }
 
+    /// What a server tells once it is ready, and what it logged before.
+    pub(crate) fn story(&self) -> String {
+        // It is reachable a moment before it says so.
+        for _ in 0..2_000 {
+            let log = self.server().log();
+            if log.contains("muster demo shows the whole way") {
+                return log;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("the server never told: {}", self.server().log());
+    }
+
     /// Demands that a start is refused with exit code 1, and returns what was said.
     pub(crate) fn refused_start(&self) -> String {
         assert!(self.server.is_none(), "one server at a time");
@@ -122,13 +135,18 @@ impl Ground {
     }
 
     /// A command of the binary on this data directory, whether a server runs or not.
-    pub(crate) fn muster(&self, arguments: &[&str]) -> Ended {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = tool(&self.binary);
         command
             .env("MUSTER_DATA", &self.data)
             .args(arguments)
             .current_dir(self.folder());
-        run(&mut command)
+        command
+    }
+
+    /// Runs such a command.
+    pub(crate) fn muster(&self, arguments: &[&str]) -> Ended {
+        run(&mut self.command(arguments))
     }
 
     /// A command that must succeed.
