@@ -16,7 +16,7 @@ use muster_model::refusal::{Explanation, Refusal};
 use muster_model::{CertificateOwner, DeviceId, HubName, ReasonCode};
 use muster_pki::verify::{Recorder, Silent};
 use muster_pki::{Certificate, Chain};
-use muster_resources::explain::claimed;
+use muster_resources::explain::{UNREADABLE, claimed};
 use muster_resources::{Command, Directory, Explain, OwnerTrust, presented_steps, walk_steps};
 
 use self::remedies::{CAUTION, by_thumbprint};
@@ -162,6 +162,9 @@ impl Subject<'_> {
             | ReasonCode::TokenSignatureWrong => self.token(refusal, findings),
             _ => match &refusal.chain {
                 Some(chain) => self.chain(refusal, chain, trust, findings),
+                None if refusal.reason == ReasonCode::CertificateUnreadable => {
+                    UNREADABLE.clone_into(&mut findings.sentence);
+                }
                 None => {
                     findings.sentence = format!(
                         "The device {} of the hub {} was refused: {}.",
@@ -240,7 +243,10 @@ impl Subject<'_> {
                 self.id,
                 self.hub.name
             ),
-            ReasonCode::PolicyLacksRight => format!("It was signed by {signer}, which lacks DeviceConnect."),
+            ReasonCode::PolicyLacksRight => format!(
+                "The token was signed by {signer}, which lacks the right for \"{}\".",
+                refusal.action
+            ),
             ReasonCode::PolicyUnknown => format!(
                 "The hub {} has no shared access policy named {}.",
                 self.hub.name,

@@ -12,6 +12,7 @@ use muster_model::{DpsName, HubName, IdScope, PolicyName, ReasonCode};
 
 use crate::command::Command;
 use crate::directory::Directory;
+use crate::path_reason::presented_steps;
 use crate::refusal_log::Explain;
 
 /// Sends each refusal to the domain whose rules made it.
@@ -35,13 +36,17 @@ impl Routed {
 #[async_trait]
 impl Explain for Routed {
     async fn explain(&self, refusal: &Refusal) -> Explanation {
-        if refusal.registration.is_some() {
+        let mut explanation = if refusal.registration.is_some() {
             self.provisioning.explain(refusal).await
         } else if refusal.device.is_some() {
             self.hub.explain(refusal).await
         } else {
             self.rest.explain(refusal).await
+        };
+        if explanation.remedies.is_empty() {
+            explanation.steps.push(without_command(explanation.reason).into());
         }
+        explanation
     }
 }
 
@@ -153,7 +158,7 @@ const SHOWN: usize = 10;
 #[async_trait]
 impl Explain for Explainer {
     async fn explain(&self, refusal: &Refusal) -> Explanation {
-        let mut steps = Vec::new();
+        let mut steps = refusal.chain.as_ref().map(presented_steps).unwrap_or_default();
         let mut remedies = Vec::new();
         let sentence = match refusal.reason {
             ReasonCode::AudienceWrong
@@ -210,7 +215,7 @@ impl Target {
 
 fn handshake(reason: ReasonCode, steps: &mut Vec<String>, remedies: &mut Vec<String>) -> String {
     match reason {
-        ReasonCode::CertificateUnreadable => "The client's certificate could not be read as one.".to_owned(),
+        ReasonCode::CertificateUnreadable => UNREADABLE.to_owned(),
         ReasonCode::ChainTooLong => format!(
             "The client sent more than {} certificates, or more than {} bytes of them.",
             muster_pki::MAX_CHAIN_CERTIFICATES,
@@ -234,6 +239,48 @@ fn handshake(reason: ReasonCode, steps: &mut Vec<String>, remedies: &mut Vec<Str
         }
         ReasonCode::HandshakeFailed => "The TLS handshake failed before a session was there.".to_owned(),
         other => format!("The attempt was refused: {other}."),
+    }
+}
+
+/// Said of a leaf that is no certificate.
+pub const UNREADABLE: &str = "The certificate that the client showed could not be read as one.";
+
+/// Says what is to be done where nothing that an operator types here would do it.
+const fn without_command(reason: ReasonCode) -> &'static str {
+    match reason {
+        ReasonCode::CertificateUnreadable => {
+            "No command mends it here: the client has to show a certificate of X.509 version 1 to 3."
+        }
+        ReasonCode::ChainTooLong => {
+            "No command mends it here: the client has to send its certificate and those on the way to the CA, no others."
+        }
+        ReasonCode::HandshakeFailed => {
+            "No command mends it here: the client has to speak TLS 1.2 or 1.3 with a usual cipher suite."
+        }
+        ReasonCode::HandshakeTimedOut => {
+            "No command mends it here: look for a client that opens connections and does not use them, or for a slow network."
+        }
+        ReasonCode::IssuerNotCa | ReasonCode::IssuerSignatureWrong => {
+            "No command is printed that would admit a chain which looks forged: the device needs a certificate that a CA \
+             issued."
+        }
+        ReasonCode::NoCredential => {
+            "No command mends it here: the client has to show the certificate that it is known by, or send a token."
+        }
+        ReasonCode::OperatorTokenWrong => {
+            "No command mends it here: the caller has to send what stands in operator.token of the data directory."
+        }
+        ReasonCode::ProofOfKeyWrong => {
+            "No command mends it here: the client has to use the private key that belongs to its certificate."
+        }
+        ReasonCode::RegistrationIdInvalid => {
+            "No command mends it here: the device has to register under an id that follows the rules."
+        }
+        ReasonCode::SasDisabled => {
+            "No command mends it here: the device has to use a certificate, or the hub's disableDeviceSAS has to be set to \
+             false by a PUT of the hub."
+        }
+        _ => "No command mends it here: what the caller sends has to change.",
     }
 }
 

@@ -87,25 +87,18 @@ impl Case<'_> {
             | ReasonCode::IssuerNotYetValid
             | ReasonCode::PathLength
             | ReasonCode::UnsupportedAlgorithm
-            | ReasonCode::WeakAlgorithm
-            | ReasonCode::TooManyCandidates
-            | ReasonCode::ChainTooLong => {
+            | ReasonCode::WeakAlgorithm => {
                 // Whatever is wrong above it, the device can be known by its own certificate.
-                let mut remedies: Vec<String> = self.renew_issuer().into_iter().collect();
-                remedies.insert(0, self.enroll_alone());
-                remedies
+                std::iter::once(self.enroll_alone())
+                    .chain(self.renew_issuer())
+                    .collect()
             }
+            ReasonCode::ChainTooLong | ReasonCode::TooManyCandidates => vec![self.enroll_alone()],
             _ => Vec::new(),
         }
     }
 
     fn for_token(&self, reason: ReasonCode) -> Vec<String> {
-        let register = || -> String {
-            Command::new("muster iot device registration create")
-                .flag("--dps-name", self.service.name.as_str())
-                .flag("--registration-id", self.id.as_str())
-                .into()
-        };
         match reason {
             ReasonCode::NoEnrollment | ReasonCode::TpmUnsupported if self.individual().is_none() => vec![
                 self.enrollment("create")
@@ -129,10 +122,26 @@ impl Case<'_> {
                         .into()
                 })
                 .collect(),
-            ReasonCode::AudienceWrong | ReasonCode::NoCredential | ReasonCode::TokenExpired => {
-                vec![register()]
-            }
+            ReasonCode::AudienceWrong
+            | ReasonCode::NoCredential
+            | ReasonCode::TokenExpired
+            | ReasonCode::TokenMalformed => self.register().into_iter().collect(),
             _ => Vec::new(),
+        }
+    }
+
+    /// Registers the device with a key that the operator can read; there is none where a certificate is enrolled.
+    fn register(&self) -> Option<String> {
+        let command = Command::new("muster iot device registration create")
+            .flag("--dps-name", self.service.name.as_str())
+            .flag("--registration-id", self.id.as_str());
+        let by_key = |attestation: &Mechanism| matches!(attestation, Mechanism::SymmetricKey { .. });
+        match self.individual() {
+            Some(individual) => by_key(&individual.attestation).then(|| command.into()),
+            None => self
+                .groups()
+                .find(|group| by_key(&group.attestation))
+                .map(|group| command.flag("--group-id", group.id.as_str()).into()),
         }
     }
 
@@ -286,12 +295,25 @@ impl Case<'_> {
 
     /// Replaces an uploaded issuer that no longer counts by the new file of the same CA.
     fn renew_issuer(&self) -> Option<String> {
+        let short = match self.found() {
+            Some(Reason::IssuerPathLength { issuer, .. }) => Some(issuer),
+            _ => None,
+        };
         let rejected = self.trace.events.iter().find_map(|event| match event {
-            Event::Candidate {
-                issuer,
-                rejected: Some(_),
-                ..
-            } => self.trust.uploaded(&issuer.sha256()).next(),
+            Event::Candidate { issuer, rejected, .. } => {
+                let for_itself = matches!(
+                    rejected,
+                    Some(
+                        Reason::IssuerExpired { .. }
+                            | Reason::IssuerKeyUsage { .. }
+                            | Reason::IssuerNotYetValid { .. }
+                    )
+                );
+                // How long a path may be is judged when it is there, not when its issuer is tried.
+                (for_itself || short == Some(issuer.subject()))
+                    .then(|| self.trust.uploaded(&issuer.sha256()).next())
+                    .flatten()
+            }
             _ => None,
         })?;
         let command = self

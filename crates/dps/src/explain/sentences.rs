@@ -2,6 +2,7 @@
 
 use muster_model::ReasonCode;
 use muster_model::dps::{Attestation as Mechanism, X509Attestation};
+use muster_resources::explain::UNREADABLE;
 
 use super::Case;
 use crate::attestation::Note;
@@ -121,6 +122,7 @@ impl Case<'_> {
                 claims.map_or("something else", |claims| claims.resource.as_str()),
                 self.service.id_scope
             ),
+            ReasonCode::CertificateUnreadable => UNREADABLE.to_owned(),
             ReasonCode::EnrollmentDisabled => format!("The individual enrollment {id} is disabled."),
             ReasonCode::GroupDisabled => {
                 format!("The enrollment group with whose key {id} signed is disabled.")
