@@ -49,16 +49,21 @@ pub(crate) async fn dispatch(
         tracking,
         now,
         host,
-        path: path
-            .as_ref()
-            .map(|path| path.segments().join("/"))
-            .unwrap_or_default(),
         query: Query::parse(head.uri.query()),
+        target: head.uri,
         headers: head.headers,
         body: Some(body),
         trail: Trail::default(),
     };
     let (operation, outcome) = match path {
+        // RFC 9112 §3.2, read 2026-11-25: whoever stands before the server may have gone by the other one.
+        _ if exchange.headers.get_all(HOST).iter().nth(1).is_some() => (
+            "none",
+            Err(Problem::argument(
+                exchange.surface,
+                "The request has more than one Host.",
+            )),
+        ),
         Err(error) => ("none", Err(Problem::bad_path(exchange.surface, error))),
         Ok(path) => route(&mut exchange, &head.method, &path).await,
     };
@@ -72,7 +77,7 @@ pub(crate) async fn dispatch(
             reason: None,
             trail: exchange.trail,
         },
-        Err(problem) => refuse(exchange, operation, problem),
+        Err(problem) => refuse(exchange, operation, &problem),
     }
 }
 
@@ -106,7 +111,9 @@ fn unknown_hub(exchange: &mut Exchange<'_>) -> Problem {
         .get(HOST)
         .and_then(|h| h.to_str().ok())
         .map(str::to_owned);
-    Problem::new(ErrorCode::GenericNotFound).with_reason(ReasonCode::HubUnknown)
+    Problem::new(ErrorCode::GenericNotFound)
+        .with_message("no such hub")
+        .with_reason(ReasonCode::HubUnknown)
 }
 
 /// Where the request leads: the `Host` header decides, the name of the handshake only when there is none.
@@ -132,30 +139,28 @@ fn serves(host: &Host, surface: Surface) -> bool {
     }
 }
 
+/// First segments of management's own paths.
+const MANAGEMENT: &[&str] = &["subscriptions", "tenants", "metadata", "providers", "muster"];
+
 /// The surface whose form of errors fits a path that leads nowhere.
 fn guess_surface(host: &Host, path: Option<&Path>) -> Surface {
-    let first = path
-        .and_then(|path| path.segments().first())
-        .map(|s| s.to_ascii_lowercase());
-    let second = path
-        .and_then(|path| path.segments().get(1))
-        .map(|s| s.to_ascii_lowercase());
+    let is = |place: usize, words: &[&str]| {
+        path.and_then(|path| path.segments().get(place))
+            .is_some_and(|segment| words.iter().any(|word| segment.eq_ignore_ascii_case(word)))
+    };
     match host {
         Host::Global => Surface::DpsDevice,
         Host::Service(_) => Surface::DpsService,
-        Host::Hub(_) | Host::Unknown => Surface::HubService,
-        Host::Machine => match (first.as_deref(), second.as_deref()) {
-            (Some("enrollments" | "enrollmentgroups" | "registrations"), _) => Surface::DpsService,
-            (_, Some("registrations")) => Surface::DpsDevice,
-            (Some("subscriptions" | "tenants" | "metadata" | "providers" | "muster"), _) | (None, _) => {
-                Surface::Arm
-            }
-            _ => Surface::HubService,
-        },
+        Host::Machine if is(0, &["enrollments", "enrollmentgroups", "registrations"]) => Surface::DpsService,
+        Host::Machine if is(1, &["registrations"]) => Surface::DpsDevice,
+        Host::Machine if is(0, MANAGEMENT) || path.is_none_or(|path| path.segments().is_empty()) => {
+            Surface::Arm
+        }
+        Host::Hub(_) | Host::Machine | Host::Unknown => Surface::HubService,
     }
 }
 
-fn refuse(exchange: Exchange<'_>, operation: &'static str, problem: Problem) -> Done {
+fn refuse(exchange: Exchange<'_>, operation: &'static str, problem: &Problem) -> Done {
     let mut fault = Fault::new(problem.code, exchange.tracking, exchange.now);
     if let Some(message) = &problem.message {
         fault = fault.with_message(message.clone());
@@ -174,7 +179,7 @@ fn refuse(exchange: Exchange<'_>, operation: &'static str, problem: Problem) -> 
     }
     let certificates = exchange.surface == Surface::Arm
         && exchange
-            .path
+            .path()
             .split('/')
             .any(|part| part.eq_ignore_ascii_case("certificates"));
     let body = if certificates {

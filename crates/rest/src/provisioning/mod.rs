@@ -84,15 +84,12 @@ fn demand_json_type(exchange: &Exchange<'_>) -> Result<(), Problem> {
     };
     let essence = value
         .to_str()
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
-    if essence.is_empty() || essence.eq_ignore_ascii_case("application/json") {
-        Ok(())
-    } else {
-        Err(Problem::new(ErrorCode::DpsUnsupportedMediaType))
+        .ok()
+        .and_then(|text| text.split(';').next())
+        .map(str::trim);
+    match essence {
+        Some(text) if text.is_empty() || text.eq_ignore_ascii_case("application/json") => Ok(()),
+        _ => Err(Problem::new(ErrorCode::DpsUnsupportedMediaType)),
     }
 }
 
