@@ -39,6 +39,7 @@ pub(crate) struct DataArgs {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value for each process")]
 enum Command {
     /// Writes a backup.
     Backup(commands::backup::BackupArgs),
@@ -56,6 +57,9 @@ enum Command {
     Doctor(commands::doctor::DoctorArgs),
     /// Tells why a caller was refused, and what mends it.
     Explain(commands::explain::ExplainArgs),
+    /// Writes what the binary says about itself.
+    #[command(hide = true)]
+    Generate(commands::generate::GenerateArgs),
     /// Does what `az iot` does, here.
     Iot(commands::iot::IotArgs),
     /// Looks into the event log of a server that does not run.
@@ -120,6 +124,7 @@ impl Cli {
             Command::Demo(args) => commands::demo::run(&args),
             Command::Doctor(args) => commands::doctor::run(&args),
             Command::Explain(args) => commands::explain::run(args),
+            Command::Generate(args) => commands::generate::run(&args),
             Command::Iot(args) => commands::iot::run(args),
             Command::Log(args) => commands::log::run(&args),
             Command::Operator(args) => commands::operator::run(&args),
