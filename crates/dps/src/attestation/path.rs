@@ -24,6 +24,8 @@ use crate::ports::Store;
 
 /// Most groups that one question to the store answers.
 const MAX_GROUPS: usize = 64;
+/// Most groups on one certificate. One of them may be disabled, so with more nobody is admitted.
+const MAX_GROUPS_OF_ONE: usize = 4_096;
 
 /// What a walk found above one leaf, as far as decisions need it.
 #[derive(Clone, Debug)]
@@ -214,11 +216,13 @@ async fn groups_of(
     let mut all = Vec::new();
     for certificate in certificates {
         let references = names(&certificate);
-        all.extend(
-            store
-                .groups_of(service, &[certificate], &references, MAX_GROUPS)
-                .await?,
-        );
+        let groups = store
+            .groups_of(service, &[certificate], &references, MAX_GROUPS_OF_ONE)
+            .await?;
+        if groups.len() >= MAX_GROUPS_OF_ONE {
+            return Err(Error::certificate(ReasonCode::TooManyCandidates));
+        }
+        all.extend(groups);
     }
     Ok(all)
 }

@@ -347,6 +347,21 @@ async fn a_stranger_who_appends_a_verified_certificate_gains_nothing() {
 }
 
 #[tokio::test]
+async fn a_disabled_group_counts_however_many_stand_on_its_certificate() {
+    let (world, root) = (World::new().await, Ca::root("R"));
+    world.upload("root", root.certificate(), true).await;
+    for number in 0..70 {
+        let name = format!("group-{number:02}");
+        world.group(&name, root.certificate(), ENABLED).await;
+    }
+    let leaf = root.leaf("d");
+    assert!(world.register("d", &[&leaf]).await.is_ok());
+    world.group("last", root.certificate(), DISABLED).await;
+    let operation = world.register("d", &[&leaf]).await.unwrap();
+    assert_eq!(operation.refusal, Some(ReasonCode::GroupDisabled));
+}
+
+#[tokio::test]
 async fn a_verified_path_without_a_group_is_not_enrolled() {
     let (world, root) = (World::new().await, Ca::root("R"));
     world.upload("root", root.certificate(), true).await;
