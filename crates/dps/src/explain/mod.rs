@@ -26,6 +26,10 @@ use crate::error::Error;
 use crate::ports::Store;
 use crate::registrar::Config;
 
+/// Said wherever a command would take what came at its word: whoever wants in sends a chain and waits for it to be typed.
+const CAUTION: &str = "Run a command that enrolls a certificate or trusts a CA only if the certificates that came are \
+                       really those of your devices and CAs.";
+
 /// Groups that are looked through for a reference to a certificate that is gone.
 const MAX_LOOKED_THROUGH: usize = 1_000;
 /// CA certificates that an explanation lists at most.
@@ -220,10 +224,14 @@ impl Explainer {
             reason,
         };
         steps.extend(case.steps());
+        let remedies = case.remedies(&self.directory);
+        if remedies.iter().any(|command| takes_at_its_word(command)) {
+            steps.push(CAUTION.to_owned());
+        }
         Some(Explanation {
             reason: reason.unwrap_or(refusal.reason),
             sentence: case.sentence(),
-            remedies: case.remedies(&self.directory),
+            remedies,
             steps,
         })
     }
@@ -238,6 +246,11 @@ impl Explain for Explainer {
             None => self.general.explain(refusal).await,
         }
     }
+}
+
+/// Says whether a command lets in by what the caller sent, or trusts a CA that never proved its key.
+fn takes_at_its_word(command: &str) -> bool {
+    command.contains(" --chain-out ") || command.contains(" --verified true")
 }
 
 impl Case<'_> {

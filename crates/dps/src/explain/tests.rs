@@ -92,6 +92,30 @@ async fn a_missing_intermediate_is_named() {
 }
 
 #[tokio::test]
+async fn a_command_that_would_trust_a_stranger_comes_with_a_caution() {
+    let (world, _root) = with_verified_root().await;
+    let own = Ca::root("Own");
+    let cautions = |explanation: &Explanation| -> bool {
+        explanation
+            .steps
+            .iter()
+            .any(|step| step.starts_with("Run a command"))
+    };
+    let stranger = explained(&world, "d", presenting(&[&own.leaf("d"), own.certificate()])).await;
+    assert!(
+        stranger
+            .remedies
+            .iter()
+            .any(|command| command.contains("--verified true")),
+        "{stranger:#?}"
+    );
+    assert!(cautions(&stranger), "{stranger:#?}");
+    let forged = explained(&world, "d", presenting(&[&own.leaf("e")])).await;
+    assert_eq!(forged.reason, ReasonCode::CommonNameDiffers);
+    assert!(!cautions(&forged), "{forged:#?}");
+}
+
+#[tokio::test]
 async fn an_anchor_that_is_not_verified_is_named_and_verified() {
     let (world, root) = (World::new().await, Ca::root("R"));
     world.upload("root", root.certificate(), false).await;
