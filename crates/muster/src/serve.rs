@@ -36,7 +36,7 @@ use crate::server::readiness::Readiness;
 use crate::server::tickets;
 
 /// The life of a TLS session ticket.
-const TICKET_LIFE: Duration = Duration::from_secs(24 * 3600);
+const TICKET_LIFE: Duration = Duration::from_hours(24);
 
 /// The standard port of HTTPS.
 const HTTPS: u16 = 443;
@@ -78,6 +78,10 @@ pub(crate) struct Story {
 }
 
 /// Starts a server on a data directory. Must be called within the runtime; ready when it returns.
+#[expect(
+    clippy::too_many_lines,
+    reason = "the wiring is read top to bottom, in one place"
+)]
 pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Failure> {
     // The ground: directory, time, randomness.
     data.prepare()?;

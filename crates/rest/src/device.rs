@@ -27,14 +27,18 @@ pub(crate) async fn events(exchange: &mut Exchange<'_>, id: &str) -> Outcome {
         // Devices have no bearer tokens.
         Authorization::Bearer(_) => return Err(exchange.unauthorized(ReasonCode::TokenMalformed)),
     };
-    let roots = audience::of_hub(exchange.backend, &hub);
+    // Only a token is held against the names of the hub and the path.
+    let (roots, path) = match &token {
+        Some(_) => (audience::of_hub(exchange.backend, &hub), exchange.path()),
+        None => Default::default(),
+    };
     let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
     let credential = DeviceCredential {
         chain: chain.as_ref(),
         token: token.as_ref(),
         audience: Audience {
             roots: &roots,
-            path: &exchange.path,
+            path: &path,
         },
     };
     // Who calls is judged before his body is read.

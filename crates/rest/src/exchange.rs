@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use muster_model::refusal::{Protocol, Refusal, TokenClaims};
 use muster_model::{ReasonCode, SasToken, TrackingId, Wall};
@@ -15,7 +15,7 @@ use crate::backend::Backend;
 use crate::body::{self, Answer, ReadError};
 use crate::caller::{Caller, Presented};
 use crate::problem::Problem;
-use crate::router::{Query, Surface};
+use crate::router::{Path, Query, Surface};
 
 /// What is known of a call for its log line and, when it is refused, for its record.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +52,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) tracking: TrackingId,
     pub(crate) now: Wall,
     pub(crate) host: Host,
-    pub(crate) path: String,
+    pub(crate) target: Uri,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Incoming>,
@@ -63,6 +63,13 @@ pub(crate) struct Exchange<'a> {
 pub(crate) type Outcome = Result<Response<Answer>, Problem>;
 
 impl Exchange<'_> {
+    /// The path, its segments decoded once and joined without doubled slashes. Few calls need it.
+    pub(crate) fn path(&self) -> String {
+        Path::parse(self.target.path())
+            .map(|path| path.segments().join("/"))
+            .unwrap_or_default()
+    }
+
     /// A header as text; `None` when it is absent or no text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()

@@ -1,4 +1,5 @@
-//! Serves HTTP/1.1 on a stream: bounds, keep-alive, drain, and one access line for each request.
+//! Serves HTTP/1.1 on a stream: bounds, keep-alive, drain, and one access line for each request: at `info`, and at
+//! `debug` for telemetry that was taken.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::backend::Backend;
 use crate::body::Answer;
 use crate::caller::Caller;
 use crate::dispatch;
+use crate::router::Surface;
 
 /// Largest head of a request, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -33,7 +35,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            idle_time: Duration::from_secs(120),
+            idle_time: Duration::from_mins(2),
             body_time: Duration::from_secs(30),
         }
     }
@@ -114,23 +116,33 @@ async fn answer(
     let status = response.status().as_u16();
     let took = backend.clock.mono().since(started);
     crate::metrics::answered(done.surface, status, took);
-    tracing::info!(
-        target: "muster::access",
-        {
-            peer.address = %caller.address,
-            http.method = %method,
-            http.operation = done.operation,
-            http.status = status,
-            size_bytes = size,
-            duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            error.code = done.error,
-            error.reason = done.reason.map(muster_model::ReasonCode::as_str),
-            tracking.id = %done.tracking,
-            target.name = done.trail.target.as_deref(),
-            device.id = done.trail.device.as_deref(),
-            registration.id = done.trail.registration.as_deref(),
-        },
-        "answered"
-    );
+    macro_rules! access_line {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "muster::access",
+                {
+                    peer.address = %caller.address,
+                    http.method = %method,
+                    http.operation = done.operation,
+                    http.status = status,
+                    size_bytes = size,
+                    duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                    error.code = done.error,
+                    error.reason = done.reason.map(muster_model::ReasonCode::as_str),
+                    tracking.id = %done.tracking,
+                    target.name = done.trail.target.as_deref(),
+                    device.id = done.trail.device.as_deref(),
+                    registration.id = done.trail.registration.as_deref(),
+                },
+                "answered"
+            )
+        };
+    }
+    // What a device sends all day long and what went well is detail: it is counted, and in the event log.
+    if done.surface == Some(Surface::HubDevice) && response.status().is_success() {
+        access_line!(debug);
+    } else {
+        access_line!(info);
+    }
     response
 }

@@ -45,9 +45,10 @@ pub(crate) fn permit_at(exchange: &mut Exchange<'_>, hub: &Arc<Hub>) -> Result<H
     };
     let roots = audience::of_hub(exchange.backend, hub);
     let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
+    let path = exchange.path();
     let audience = Audience {
         roots: &roots,
-        path: &exchange.path,
+        path: &path,
     };
     exchange
         .backend

@@ -43,10 +43,13 @@ macro_rules! operations {
     };
 }
 
-/// An operation answers at once (`now`) or waits for a body or a store (`wait`).
+/// An operation answers at once (`now`), at once and always well (`sure`), or waits for a body or a store (`wait`).
 macro_rules! answer {
     (now, $call:expr) => {
         $call
+    };
+    (sure, $call:expr) => {
+        Ok($call)
     };
     (wait, $call:expr) => {
         // Boxed, so that the largest operation does not grow the state of every connection.
@@ -115,7 +118,7 @@ operations! {
 
     // Management.
     /// Tells tools where to log in.
-    ArmMetadata: Public Get "metadata/endpoints" => now arm::account::metadata();
+    ArmMetadata: Public Get "metadata/endpoints" => sure arm::account::metadata();
     /// Lists the one tenant.
     ArmTenants: Arm Get "tenants" => now arm::account::tenants();
     /// Lists the one subscription.
@@ -239,7 +242,7 @@ operations! {
     /// The certificate that clients are to trust.
     OwnCa: Public Get "ca.pem" => now own::health::trusted();
     /// Whether the process lives.
-    OwnHealth: Public Get "healthz" => now own::health::alive();
+    OwnHealth: Public Get "healthz" => sure own::health::alive();
     /// Whether the server can do its work.
-    OwnReady: Public Get "readyz" => now own::health::ready();
+    OwnReady: Public Get "readyz" => sure own::health::ready();
 }

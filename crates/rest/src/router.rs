@@ -163,17 +163,19 @@ pub fn find<O: Copy>(
 }
 
 fn matches(pattern: &str, path: &Path) -> Option<Vec<String>> {
-    let mut parameters = Vec::new();
-    let mut segments = path.0.iter();
-    for part in pattern.split('/') {
-        let segment = segments.next()?;
-        if part == "{}" {
-            parameters.push(segment.clone());
-        } else if !part.eq_ignore_ascii_case(segment) {
+    let mut parts = pattern.split('/');
+    for segment in &path.0 {
+        let part = parts.next()?;
+        if part != "{}" && !part.eq_ignore_ascii_case(segment) {
             return None;
         }
     }
-    segments.next().is_none().then_some(parameters)
+    if parts.next().is_some() {
+        return None;
+    }
+    // Most routes do not fit: the texts are copied for the one that does.
+    let parameters = pattern.split('/').zip(&path.0).filter(|(part, _)| *part == "{}");
+    Some(parameters.map(|(_, segment)| segment.clone()).collect())
 }
 
 /// The parameters of a query string: names are compared without case, values are decoded once, the first of a name
@@ -188,7 +190,7 @@ impl Query {
             percent_decode_str(text)
                 .decode_utf8()
                 .ok()
-                .map(|t| t.into_owned())
+                .map(std::borrow::Cow::into_owned)
         };
         let parts = query
             .unwrap_or_default()

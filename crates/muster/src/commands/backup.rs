@@ -108,7 +108,7 @@ fn by_server(data: &DataDir, folder: &Path) -> Outcome {
         .ok_or_else(|| Failure::new("the operator's token is not there"))?;
     let trust = Trust::Roots(fs::read(data.root_certificate())?);
     let http = Http::new("localhost", address.port(), Some(address), &trust, None)?
-        .with_call_time(std::time::Duration::from_secs(3600));
+        .with_call_time(std::time::Duration::from_hours(1));
     let call = Call::new(Method::POST, "/muster/backups")
         .header(http::header::AUTHORIZATION, &format!("Bearer {}", *token))
         .json(serde_json::json!({ "path": folder }).to_string());

@@ -13,6 +13,7 @@ pub(crate) struct CompletionsArgs {
     shell: clap_complete::Shell,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every command ends in one form")]
 pub(crate) fn run(args: &CompletionsArgs) -> Outcome {
     clap_complete::generate(
         args.shell,

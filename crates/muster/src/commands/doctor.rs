@@ -252,9 +252,9 @@ fn ports(config: &Config, findings: &mut Findings) {
                     format!("see who holds it: ss -ltnp 'sport = :{}'", address.port())
                 };
                 if needed {
-                    findings.bad("ports", text, mend)
+                    findings.bad("ports", text, mend);
                 } else {
-                    findings.warn("ports", text, mend)
+                    findings.warn("ports", text, mend);
                 }
             }
         }
@@ -345,7 +345,7 @@ fn disk(root: &Path, findings: &mut Findings) {
         }
         Err(error) => findings.bad("disk", error.to_string(), "check the mount"),
     }
-    if rustix::fs::statfs(place).is_ok_and(|stat| TMPFS.contains(&i64::from(stat.f_type))) {
+    if rustix::fs::statfs(place).is_ok_and(|stat| TMPFS.contains(&stat.f_type)) {
         findings.warn(
             "durability",
             "this file system lives in memory: nothing survives a power cut",

@@ -28,7 +28,7 @@ const STUCK: Duration = Duration::from_secs(15);
 const REAP: usize = 500;
 
 /// Life of a lease; several turns long.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 /// Time that background work gets to end when the server stops.
 const STOP: Duration = Duration::from_secs(5);
@@ -94,6 +94,10 @@ fn log_failure<T, E: std::fmt::Display>(what: &'static str, outcome: Result<T, E
 }
 
 /// Starts everything.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list: each piece of work stands by itself"
+)]
 pub(crate) fn start(work: Work) -> Background {
     let Work {
         data,
@@ -138,7 +142,7 @@ pub(crate) fn start(work: Work) -> Background {
             }
         }
     });
-    tasks.spawn(every(Duration::from_secs(600), stopped.clone(), {
+    tasks.spawn(every(Duration::from_mins(10), stopped.clone(), {
         let (store, clock) = (Arc::clone(&refusals), Arc::clone(&clock));
         move || {
             let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
@@ -237,7 +241,7 @@ pub(crate) fn start(work: Work) -> Background {
     tasks.spawn({
         let mut stop = stopped;
         async move {
-            let mut ticks = interval(Duration::from_secs(3600));
+            let mut ticks = interval(Duration::from_hours(1));
             loop {
                 tokio::select! {
                     _ = ticks.tick() => {}

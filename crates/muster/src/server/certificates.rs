@@ -313,7 +313,7 @@ mod tests {
         let first = serial(&data);
         ensure(&data, &Names::default(), &random, NOW).unwrap();
         assert_eq!(serial(&data), first);
-        let later = NOW.plus(std::time::Duration::from_secs(300 * 86_400));
+        let later = NOW.plus(std::time::Duration::from_hours(300 * 24));
         let shown = ensure(&data, &Names::default(), &random, later).unwrap();
         assert_ne!(serial(&data), first);
         assert!(!shown.second_root);

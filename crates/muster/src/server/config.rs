@@ -36,9 +36,14 @@ pub(crate) struct Config {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Names {
     /// The domain under which hubs and provisioning services stand: `{hub}.azure-devices.{domain}` and
-    /// `{service}.azure-devices-provisioning.{domain}`. Fixed at the first start: the names stand in the server root.
+    /// `{service}.azure-devices-provisioning.{domain}`. A later change makes a second root, which clients must
+    /// fetch, and other names for every hub.
     pub(crate) domain: String,
     /// Whether the vendor's own names (`….azure-devices.net`, `….azure-devices-provisioning.net`) lead here too.
+    #[expect(
+        clippy::struct_field_names,
+        reason = "the flag on the command line has this name"
+    )]
     pub(crate) azure_names: bool,
     /// Further host names and addresses under which management and the default hub are reached.
     pub(crate) hosts: Vec<String>,
@@ -411,7 +416,7 @@ impl Config {
             );
         }
         check(
-            self.tokens.clock_skew.get() <= Duration::from_secs(3600),
+            self.tokens.clock_skew.get() <= Duration::from_hours(1),
             "tokens.clock_skew: an hour at most: it lengthens the life of every token",
         );
         check(self.refusals.records > 0, "refusals.records: at least 1 is due");

@@ -372,7 +372,8 @@ fn sync_folder(folder: &Path) -> Result<(), DataDirError> {
 
 fn check_mode(path: &Path, wanted: u32) -> Result<(), DataDirError> {
     let mode = fs::metadata(path).map_err(io_error(path))?.mode() & 0o777;
-    if mode & 0o077 == 0 {
+    let open_to_others = mode & 0o077;
+    if open_to_others == 0 {
         Ok(())
     } else {
         Err(DataDirError::Loose {

@@ -9,7 +9,7 @@ use muster_model::{Clock, Wall};
 
 /// How far the clock may stand behind the latest time that an earlier run saw: small steps of a time service are no
 /// reason to refuse work.
-const TOLERANCE: Duration = Duration::from_secs(60);
+const TOLERANCE: Duration = Duration::from_mins(1);
 
 /// Looks at everything that can keep the server from its work.
 pub(crate) struct Readiness {

@@ -12,7 +12,7 @@ use super::data_dir::{DataDir, DataDirError};
 
 /// Time for which a key seals new tickets. Tickets live for 24 hours and are opened by the current and the previous key,
 /// so that a ticket lives for 12 to 24 hours.
-pub(crate) const ROTATION: Duration = Duration::from_secs(12 * 3600);
+pub(crate) const ROTATION: Duration = Duration::from_hours(12);
 
 const FILE: &str = "tickets.key";
 

@@ -1,9 +1,11 @@
 //! What stands around the resources: the cloud's metadata, tenant, subscription, places, the provider.
 
+use http::Response;
 use muster_wire::arm as documents;
 use serde_json::json;
 
 use super::{listed, ok, permit, scope};
+use crate::body::Answer;
 use crate::exchange::{Exchange, Outcome};
 use crate::own::operator;
 
@@ -11,7 +13,7 @@ use crate::own::operator;
 const TENANT: &str = "11111111-1111-1111-1111-111111111111";
 
 /// `GET /metadata/endpoints`, which anybody may ask: tools learn here where to log in.
-pub(crate) fn metadata(exchange: &mut Exchange<'_>) -> Outcome {
+pub(crate) fn metadata(exchange: &mut Exchange<'_>) -> Response<Answer> {
     exchange.trail.action = "ask for the cloud's metadata";
     let base = format!("https://localhost:{}", exchange.backend.https_port);
     // Versions before 2022 answer a list of clouds, later ones the one cloud.
@@ -19,19 +21,19 @@ pub(crate) fn metadata(exchange: &mut Exchange<'_>) -> Outcome {
         .query
         .value("api-version")
         .is_none_or(|version| version < "2022");
-    Ok(ok(&documents::metadata(&base, as_list)))
+    ok(&documents::metadata(&base, as_list))
 }
 
 /// `GET /tenants`
 pub(crate) fn tenants(exchange: &mut Exchange<'_>) -> Outcome {
     operator(exchange, "list tenants")?;
-    Ok(listed(vec![documents::tenant(TENANT, &exchange.backend.domain)]))
+    Ok(listed([documents::tenant(TENANT, &exchange.backend.domain)]))
 }
 
 /// `GET /subscriptions`
 pub(crate) fn subscriptions(exchange: &mut Exchange<'_>) -> Outcome {
     operator(exchange, "list subscriptions")?;
-    Ok(listed(vec![documents::subscription(
+    Ok(listed([documents::subscription(
         &exchange.backend.facts.subscription,
         TENANT,
     )]))
@@ -55,7 +57,7 @@ pub(crate) fn locations(exchange: &mut Exchange<'_>, subscription: &str) -> Outc
 /// `GET /subscriptions/{s}/providers`
 pub(crate) fn providers(exchange: &mut Exchange<'_>, subscription: &str) -> Outcome {
     permit(exchange, "list providers", subscription)?;
-    Ok(listed(vec![documents::provider(
+    Ok(listed([documents::provider(
         &exchange.backend.facts.subscription,
     )]))
 }

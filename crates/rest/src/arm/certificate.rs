@@ -1,12 +1,13 @@
 //! CA certificates of hubs and provisioning services: one set of verbs, under two parents.
 
-use http::StatusCode;
+use http::{Response, StatusCode};
 use muster_model::{CaCertificate, CertificateName, CertificateOwner};
 use muster_resources::OperatorPermit;
 use muster_wire::certificate_document::{self as documents, CertificateDocument, Owner, Upload};
 use muster_wire::etag;
 
 use super::{body, hub, invalid, permit, resources, scope, service, wire};
+use crate::body::Answer;
 use crate::exchange::{Exchange, Outcome, json, no_content};
 use crate::problem::Problem;
 
@@ -59,10 +60,10 @@ impl Parent {
         CertificateDocument::of(ca, &self.id, self.kind, with_code)
     }
 
-    fn list(&self, exchange: &Exchange<'_>) -> Outcome {
+    fn list(&self, exchange: &Exchange<'_>) -> Response<Answer> {
         let all = exchange.backend.certificates.list(&self.permit, self.owner);
         let documents: Vec<_> = all.iter().map(|ca| self.document(ca, false)).collect();
-        Ok(json(StatusCode::OK, documents::list_json(&documents)))
+        json(StatusCode::OK, documents::list_json(&documents))
     }
 
     fn get(&self, exchange: &Exchange<'_>, name: &str) -> Outcome {
@@ -173,7 +174,7 @@ verbs! {
 
 /// Under a hub: lists CA certificates.
 pub(crate) fn hub_list(exchange: &mut Exchange<'_>, subscription: &str, group: &str, hub: &str) -> Outcome {
-    of_hub(exchange, LIST, subscription, group, hub)?.list(exchange)
+    Ok(of_hub(exchange, LIST, subscription, group, hub)?.list(exchange))
 }
 
 /// Under a provisioning service: lists CA certificates.
@@ -183,7 +184,7 @@ pub(crate) fn service_list(
     group: &str,
     service: &str,
 ) -> Outcome {
-    of_service(exchange, LIST, subscription, group, service)?.list(exchange)
+    Ok(of_service(exchange, LIST, subscription, group, service)?.list(exchange))
 }
 
 /// Under a hub: reads a CA certificate.

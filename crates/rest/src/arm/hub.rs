@@ -58,9 +58,7 @@ pub(crate) fn list_all(exchange: &mut Exchange<'_>, subscription: &str) -> Outco
     permit(exchange, "list hubs", subscription)?;
     let scope = scope(exchange);
     let hubs = exchange.backend.directory.hubs();
-    Ok(listed(
-        hubs.iter().map(|hub| documents::hub(hub, scope, false)).collect(),
-    ))
+    Ok(listed(hubs.iter().map(|hub| documents::hub(hub, scope, false))))
 }
 
 /// `GET …/IotHubs` of a group.
@@ -70,9 +68,7 @@ pub(crate) fn list(exchange: &mut Exchange<'_>, subscription: &str, group: &str)
     let scope = scope(exchange);
     let hubs = exchange.backend.directory.hubs();
     let hubs = hubs.iter().filter(|hub| hub.group == group.name);
-    Ok(listed(
-        hubs.map(|hub| documents::hub(hub, scope, false)).collect(),
-    ))
+    Ok(listed(hubs.map(|hub| documents::hub(hub, scope, false))))
 }
 
 /// `GET …/IotHubs/{h}`

@@ -105,7 +105,8 @@ fn ok(document: &Value) -> Response<Answer> {
     shown(StatusCode::OK, document)
 }
 
-fn listed(documents: Vec<Value>) -> Response<Answer> {
+fn listed(documents: impl IntoIterator<Item = Value>) -> Response<Answer> {
+    let documents = Value::Array(documents.into_iter().collect());
     ok(&serde_json::json!({ "value": documents, "nextLink": null }))
 }
 

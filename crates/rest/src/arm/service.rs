@@ -63,10 +63,7 @@ pub(crate) fn list_all(exchange: &mut Exchange<'_>, subscription: &str) -> Outco
     permit(exchange, "list provisioning services", subscription)?;
     let services = exchange.backend.directory.services();
     Ok(listed(
-        services
-            .iter()
-            .map(|service| document(exchange, service, false))
-            .collect(),
+        services.iter().map(|service| document(exchange, service, false)),
     ))
 }
 
@@ -76,11 +73,7 @@ pub(crate) fn list(exchange: &mut Exchange<'_>, subscription: &str, group: &str)
     let group = group_of(exchange, group)?;
     let services = exchange.backend.directory.services();
     let services = services.iter().filter(|service| service.group == group.name);
-    Ok(listed(
-        services
-            .map(|service| document(exchange, service, false))
-            .collect(),
-    ))
+    Ok(listed(services.map(|service| document(exchange, service, false))))
 }
 
 /// `GET …/provisioningServices/{d}`

@@ -53,9 +53,10 @@ fn permit(exchange: &mut Exchange<'_>, action: &'static str) -> Result<DpsPermit
     };
     let roots = audience::of_service(exchange.backend, &service);
     let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
+    let path = exchange.path();
     let audience = Audience {
         roots: &roots,
-        path: &exchange.path,
+        path: &path,
     };
     exchange
         .backend

@@ -18,17 +18,13 @@ fn text(status: StatusCode, kind: &'static str, body: String) -> Response<Answer
 }
 
 /// `GET /healthz`
-pub(crate) fn alive(exchange: &mut Exchange<'_>) -> Outcome {
+pub(crate) fn alive(exchange: &mut Exchange<'_>) -> Response<Answer> {
     exchange.trail.action = "ask for health";
-    Ok(text(
-        StatusCode::OK,
-        "text/plain; charset=utf-8",
-        "alive\n".into(),
-    ))
+    text(StatusCode::OK, "text/plain; charset=utf-8", "alive\n".into())
 }
 
 /// `GET /readyz`
-pub(crate) fn ready(exchange: &mut Exchange<'_>) -> Outcome {
+pub(crate) fn ready(exchange: &mut Exchange<'_>) -> Response<Answer> {
     exchange.trail.action = "ask for readiness";
     let mut obstacles = exchange.backend.readiness.obstacles();
     if exchange.drain.has_begun() {
@@ -44,7 +40,7 @@ pub(crate) fn ready(exchange: &mut Exchange<'_>) -> Outcome {
     } else {
         obstacles.join("\n")
     };
-    Ok(text(status, "text/plain; charset=utf-8", format!("{body}\n")))
+    text(status, "text/plain; charset=utf-8", format!("{body}\n"))
 }
 
 /// `GET /ca.pem`

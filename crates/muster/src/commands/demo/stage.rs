@@ -128,11 +128,11 @@ impl Stage {
     fn run(&mut self, words: &[&str], members: &[&str]) -> Result<String, Failure> {
         print(&format!("\n$ {}", typed("muster", words)))?;
         let output = self.command(words).output()?;
-        self.judge(&typed("muster", words), &output, members)
+        Self::judge(&typed("muster", words), &output, members)
     }
 
     /// Starts `muster` with these words, to run beside what follows.
-    pub(super) fn start(&mut self, words: &[&str]) -> Result<Child, Failure> {
+    pub(super) fn start(&self, words: &[&str]) -> Result<Child, Failure> {
         print(&format!("\n$ {} &", typed("muster", words)))?;
         Ok(self
             .command(words)
@@ -151,7 +151,7 @@ impl Stage {
         Ok(text)
     }
 
-    fn judge(&mut self, line: &str, output: &Output, members: &[&str]) -> Result<String, Failure> {
+    fn judge(line: &str, output: &Output, members: &[&str]) -> Result<String, Failure> {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         print(&indented(&with_members(&text, members), SHOWN_LINES))?;
         if output.status.success() {
@@ -239,7 +239,7 @@ impl Stage {
             std::thread::sleep(EXPLAIN_PAUSE);
         }
         let output = self.command(&words).output()?;
-        self.judge(&typed("muster", &words), &output, &[])
+        Self::judge(&typed("muster", &words), &output, &[])
     }
 }
 
@@ -287,11 +287,11 @@ fn typed(program: &str, words: &[&str]) -> String {
 /// An answer, indented, at most so many lines of it.
 fn indented(text: &str, most: usize) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
-    let mut shown: String = lines
-        .iter()
-        .take(most)
-        .map(|line| format!("    {line}\n"))
-        .collect();
+    let mut shown = String::new();
+    for line in lines.iter().take(most) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(shown, "    {line}");
+    }
     if lines.len() > most {
         let _ = writeln!(shown, "    … and {} lines more", lines.len() - most);
     }
