@@ -74,8 +74,8 @@ pub trait Store: Send + Sync {
     /// Reads an identity; `None` also when the hub is gone.
     async fn device(&self, hub: HubKey, id: &DeviceId) -> Result<Option<DeviceIdentity>, StoreError>;
 
-    /// Answers a number that moves with every change of this identity, its deletion and that of its hub included, and
-    /// that costs no I/O: what [`Store::device`] answered after it was asked holds until it moves. It has moved before
+    /// Answers a number that moves with every change of this identity but its last activity, its deletion and that of its
+    /// hub included, and that costs no I/O: what [`Store::device`] answered after it was asked holds until it moves. It has moved before
     /// the change is acknowledged. It may move for other identities too. `None` where changes can happen that this
     /// store does not see at once, so that nothing can be remembered.
     fn device_stamp(&self, _hub: HubKey, _id: &DeviceId) -> Option<u64> {

@@ -29,6 +29,7 @@ mod resource_group;
 mod resources;
 mod rotate;
 mod service;
+mod stamps;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -48,6 +49,7 @@ pub use refusal::{RefusalBounds, RefusalFile};
 use crate::fault::Fault;
 use crate::seal::{MasterKeys, Sealer};
 use readers::Readers;
+use stamps::Stamps;
 use unit::{Meta, Unit};
 use writer::Writer;
 
@@ -63,6 +65,7 @@ pub struct Registry {
     path: PathBuf,
     writer: Writer,
     readers: Readers,
+    stamps: Arc<Stamps>,
     sealer: Arc<Sealer>,
 }
 
@@ -97,11 +100,13 @@ impl Registry {
                 .map_err(fault)?;
         }
         let readers = Readers::open(&path).map_err(fault)?;
-        let writer = Writer::start(sql, Arc::clone(&sealer), clock).map_err(fault)?;
+        let stamps = Arc::new(Stamps::new());
+        let writer = Writer::start(sql, Arc::clone(&sealer), Arc::clone(&stamps), clock).map_err(fault)?;
         Ok(Self {
             path,
             writer,
             readers,
+            stamps,
             sealer,
         })
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cells::Cells;
 use super::credential::{AuthenticationRow, ProvenanceRow};
+use super::stamps::Moved;
 use super::unit::Unit;
 use super::{hub, twin};
 use crate::document::{Stored, decode, encode};
@@ -273,6 +274,7 @@ pub(crate) fn delete(
     unit.sql
         .prepare_cached("DELETE FROM device WHERE hub = ?1 AND id = ?2")?
         .execute(params![hub.get().cast_signed(), id.as_str()])?;
+    unit.moved.push(Moved::device(hub, id.as_str()));
     twin::delete(unit, hub, id.as_str())?;
     count(unit, hub, Some(old.status), None)?;
     unit.trust_moved();
@@ -382,7 +384,7 @@ fn document(device: &DeviceIdentity, sealer: &Sealer) -> Result<String, Fault> {
     )
 }
 
-fn insert(unit: &Unit<'_>, device: &DeviceIdentity) -> Result<(), Fault> {
+fn insert(unit: &mut Unit<'_>, device: &DeviceIdentity) -> Result<(), Fault> {
     unit.sql
         .prepare_cached("INSERT INTO device (hub, id, document) VALUES (?1, ?2, ?3)")?
         .execute(params![
@@ -390,6 +392,7 @@ fn insert(unit: &Unit<'_>, device: &DeviceIdentity) -> Result<(), Fault> {
             device.id.as_str(),
             document(device, unit.sealer)?
         ])?;
+    unit.moved.push(Moved::device(device.hub, device.id.as_str()));
     count(unit, device.hub, None, Some(device.status))
 }
 
@@ -401,6 +404,7 @@ fn save(unit: &mut Unit<'_>, old: &DeviceIdentity, device: &DeviceIdentity) -> R
             device.id.as_str(),
             document(device, unit.sealer)?
         ])?;
+    unit.moved.push(Moved::device(device.hub, device.id.as_str()));
     if old.status != device.status {
         count(unit, device.hub, Some(old.status), Some(device.status))?;
     }

@@ -20,6 +20,10 @@ impl Store for Registry {
             .read(|sql| device::load(sql, &self.sealer, hub, id))?)
     }
 
+    fn device_stamp(&self, hub: HubKey, id: &DeviceId) -> Option<u64> {
+        self.stamps.of(hub, id.as_str())
+    }
+
     async fn devices(
         &self,
         hub: HubKey,

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::policy::{self, PolicyRow};
+use super::stamps::Moved;
 use super::trust::{self, Changed};
 use super::unit::Unit;
 use super::{reap, resource_group, service};
@@ -210,6 +211,7 @@ pub(crate) fn delete(unit: &mut Unit<'_>, key: HubKey, if_match: IfMatch) -> Res
     ] {
         unit.sql.prepare_cached(query)?.execute([number])?;
     }
+    unit.moved.push(Moved::Hub);
     reap::bury(unit, trust::HUB, key.get())?;
     unit.trust_changed(&Changed::Hub(key))
 }

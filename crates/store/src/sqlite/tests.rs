@@ -7,6 +7,7 @@ use muster_resources::StoreError;
 use rusqlite::Connection;
 use zeroize::Zeroizing;
 
+use super::stamps::Stamps;
 use super::unit::Meta;
 use super::writer::Writer;
 use super::{MIGRATIONS, open};
@@ -27,7 +28,13 @@ fn writer(directory: &std::path::Path, pages: i64) -> Writer {
         .unwrap();
     sql.pragma_update_and_check(None, "max_page_count", used + pages, |_| Ok(()))
         .unwrap();
-    Writer::start(sql, sealer, Arc::new(ManualClock::default())).unwrap()
+    Writer::start(
+        sql,
+        sealer,
+        Arc::new(Stamps::new()),
+        Arc::new(ManualClock::default()),
+    )
+    .unwrap()
 }
 
 fn insert(sql: &Connection, work: i64, bytes: usize) -> Result<(), Fault> {

@@ -8,6 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::cells::Cells;
 use super::request;
+use super::stamps::Moved;
 use super::trust::Changed;
 use crate::document::Stored;
 use crate::fault::{Fault, checked};
@@ -154,6 +155,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) sql: &'a Connection,
     pub(crate) meta: &'a mut Meta,
     pub(crate) sealer: &'a Sealer,
+    /// What was changed of identities; may name what was rolled back.
+    pub(crate) moved: &'a mut Vec<Moved>,
 }
 
 impl Unit<'_> {

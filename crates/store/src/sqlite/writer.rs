@@ -19,6 +19,7 @@ use muster_resources::StoreError;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
+use super::stamps::{Moved, Stamps};
 use super::unit::{Meta, Unit};
 use crate::fault::Fault;
 use crate::metrics;
@@ -84,7 +85,12 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(sql: Connection, sealer: Arc<Sealer>, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
+    pub(crate) fn start(
+        sql: Connection,
+        sealer: Arc<Sealer>,
+        stamps: Arc<Stamps>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Fault> {
         let (queue, jobs) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("registry-writer".to_owned())
@@ -93,6 +99,8 @@ impl Writer {
                 let mut desk = Desk {
                     sql,
                     sealer,
+                    stamps,
+                    moved: Vec::new(),
                     clock,
                     pages,
                     poisoned: None,
@@ -153,6 +161,9 @@ impl Drop for Writer {
 struct Desk {
     sql: Connection,
     sealer: Arc<Sealer>,
+    stamps: Arc<Stamps>,
+    /// What the batch that runs has changed of identities.
+    moved: Vec<Moved>,
     clock: Arc<dyn Clock>,
     /// Pages in the write-ahead log after the last commit.
     pages: Arc<AtomicI32>,
@@ -179,6 +190,9 @@ impl Desk {
                 Ok(job) => batch.push(job),
                 Err(_) => break,
             }
+            // Whoever is ready to run adds to this batch. Where processors are free this returns at once; where they
+            // are not, a commit is paid for by more units of work.
+            std::thread::yield_now();
             while batch.len() < BATCH {
                 match jobs.try_recv() {
                     Ok(job) => batch.push(job),
@@ -191,6 +205,9 @@ impl Desk {
             }
             let started = self.clock.mono();
             let outcome = self.commit(&mut batch);
+            // Also when it failed: its changes may be there.
+            self.stamps.bump(&self.moved);
+            self.moved.clear();
             metrics::batch(batch.len(), self.clock.mono().since(started));
             for job in batch.drain(..) {
                 job.complete(outcome.as_ref().copied());
@@ -234,7 +251,7 @@ impl Desk {
         Err(StoreError::Unknown(error.to_string()))
     }
 
-    fn run(&self, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> {
+    fn run(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Fault> {
         self.sql.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let before = Meta::load(&self.sql)?;
         let mut meta = before.clone();
@@ -245,6 +262,7 @@ impl Desk {
                 sql: &self.sql,
                 meta: &mut kept,
                 sealer: &self.sealer,
+                moved: &mut self.moved,
             };
             if job.run(&mut unit) {
                 meta = kept;

@@ -326,6 +326,50 @@ pub(crate) async fn trust_moves_when_a_device_is_judged_otherwise(subject: &Subj
     assert!(version().await > last);
 }
 
+pub(crate) async fn the_stamp_of_an_identity_moves_with_every_change(subject: &Subject) {
+    let store = &subject.hub;
+    let key = hub(subject, "hub-a").await.key;
+    let id = device_id("Dev");
+    let Some(before) = store.device_stamp(key, &id) else {
+        return;
+    };
+    let made = store
+        .create_device(subject.request(), key, device_draft("Dev"), subject.now())
+        .await
+        .unwrap();
+    let created = store.device_stamp(key, &id);
+    assert_ne!(created, Some(before));
+    store
+        .note_activity(vec![(key, made.id.clone(), subject.now())])
+        .await
+        .unwrap();
+    assert_eq!(store.device_stamp(key, &id), created, "activity is no change");
+    store
+        .update_device(
+            subject.request(),
+            key,
+            device_draft("Dev"),
+            IfMatch::Any,
+            subject.now(),
+        )
+        .await
+        .unwrap();
+    let updated = store.device_stamp(key, &id);
+    assert_ne!(updated, created);
+    store
+        .delete_device(subject.request(), key, &id, IfMatch::Any)
+        .await
+        .unwrap();
+    let deleted = store.device_stamp(key, &id);
+    assert_ne!(deleted, updated);
+    subject
+        .resources
+        .delete_hub(subject.request(), key, IfMatch::Any)
+        .await
+        .unwrap();
+    assert_ne!(store.device_stamp(key, &id), deleted, "a hub goes with its identities");
+}
+
 pub(crate) async fn activity_moves_no_version(subject: &Subject) {
     let store = &subject.hub;
     let key = hub(subject, "hub-a").await.key;

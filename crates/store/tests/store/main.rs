@@ -43,6 +43,7 @@ contract! {
     devices::devices_are_listed_bytewise_and_counted,
     devices::trust_moves_when_a_device_is_judged_otherwise,
     devices::activity_moves_no_version,
+    devices::the_stamp_of_an_identity_moves_with_every_change,
     devices::nothing_of_a_deleted_hub_shows_under_its_name,
     provisioning::enrollments_obey_the_mode_of_a_write,
     provisioning::enrollments_are_listed_in_pages,
