@@ -31,4 +31,12 @@ impl Timer for HyperTimer {
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
         Box::pin(Sleeping(Box::pin(tokio::time::sleep_until(deadline.into()))))
     }
+
+    /// Moves a timer that is there: a kept connection has a new deadline with every request.
+    fn reset(&self, sleep: &mut Pin<Box<dyn Sleep>>, deadline: Instant) {
+        match sleep.as_mut().downcast_mut_pin::<Sleeping>() {
+            Some(sleeping) => sleeping.get_mut().0.as_mut().reset(deadline.into()),
+            None => *sleep = self.sleep_until(deadline),
+        }
+    }
 }
