@@ -35,7 +35,7 @@ type Fault = Box<dyn Error + Send + Sync>;
 const TURNS: usize = 3;
 
 /// Devices that register at the same time.
-const REGISTERING: usize = 32;
+const REGISTERING: usize = 100;
 /// Registrations before the first that count.
 const WARM_REGISTRATIONS: usize = 200;
 /// Registrations in a turn.
