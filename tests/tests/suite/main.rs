@@ -6,10 +6,15 @@
     reason = "a test that cannot go on ends there, and says at which step"
 )]
 
-mod durability;
-mod ground;
-mod explain;
-mod odd;
 mod access;
+mod api;
+mod bad_input;
+mod cert;
+mod durability;
+mod explain;
+mod ground;
+mod odd;
+mod raw;
 mod stage;
 mod tutorials;
+mod upgrade;

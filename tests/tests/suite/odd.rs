@@ -88,11 +88,27 @@ impl<'a> Odd<'a> {
     /// Makes it, with a key of its own unless a file of that name is there.
     pub(crate) fn make(self, folder: &Path) {
         let name = self.file;
-        let (key, request, certificate) = (format!("{name}.key"), format!("{name}.csr"), format!("{name}.pem"));
+        let (key, request, certificate) = (
+            format!("{name}.key"),
+            format!("{name}.csr"),
+            format!("{name}.pem"),
+        );
         if !folder.join(&key).exists() {
             openssl(folder, &[&["genpkey", "-out", &key], self.key].concat());
         }
-        openssl(folder, &["req", "-new", "-key", &key, "-subj", &self.subject, "-out", &request]);
+        openssl(
+            folder,
+            &[
+                "req",
+                "-new",
+                "-key",
+                &key,
+                "-subj",
+                &self.subject,
+                "-out",
+                &request,
+            ],
+        );
         let database = format!("{name}.db");
         fs::create_dir_all(folder.join(&database)).expect("a folder for the issuer's records");
         fs::write(folder.join(&database).join("index"), "").expect("to write the records");
@@ -109,13 +125,28 @@ impl<'a> Odd<'a> {
         let config = format!("{database}/ca.cnf");
         let (from, to) = (date(self.validity.0), date(self.validity.1));
         let mut arguments = vec![
-            "ca", "-batch", "-notext", "-config", &config, "-in", &request, "-out", &certificate, "-startdate", &from,
-            "-enddate", &to, "-md", self.digest.trim_start_matches('-'),
+            "ca",
+            "-batch",
+            "-notext",
+            "-config",
+            &config,
+            "-in",
+            &request,
+            "-out",
+            &certificate,
+            "-startdate",
+            &from,
+            "-enddate",
+            &to,
+            "-md",
+            self.digest.trim_start_matches('-'),
         ];
         if !self.extensions.is_empty() {
             arguments.extend(["-extensions", "e"]);
         }
-        let issuer = self.issuer.map(|issuer| (format!("{issuer}.pem"), format!("{issuer}.key")));
+        let issuer = self
+            .issuer
+            .map(|issuer| (format!("{issuer}.pem"), format!("{issuer}.key")));
         match &issuer {
             Some((certificate, key)) => arguments.extend(["-cert", certificate, "-keyfile", key]),
             None => arguments.extend(["-selfsign", "-keyfile", &key]),
@@ -128,7 +159,9 @@ impl<'a> Odd<'a> {
 pub(crate) fn chain(folder: &Path, file: &str, parts: &[&str]) {
     let text: String = parts
         .iter()
-        .map(|part| fs::read_to_string(folder.join(format!("{part}.pem"))).expect("a certificate of the chain"))
+        .map(|part| {
+            fs::read_to_string(folder.join(format!("{part}.pem"))).expect("a certificate of the chain")
+        })
         .collect();
     fs::write(folder.join(file), text).expect("to write the chain");
 }
@@ -144,7 +177,15 @@ fn date(days: i64) -> String {
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * of_year + 2) / 153;
-    let (month, of_month) = (if month < 10 { month + 3 } else { month - 9 }, of_year - (153 * month + 2) / 5 + 1);
+    let (month, of_month) = (
+        if month < 10 { month + 3 } else { month - 9 },
+        of_year - (153 * month + 2) / 5 + 1,
+    );
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}{month:02}{of_month:02}{:02}{:02}{:02}Z", rest / 3_600, rest / 60 % 60, rest % 60)
+    format!(
+        "{year:04}{month:02}{of_month:02}{:02}{:02}{:02}Z",
+        rest / 3_600,
+        rest / 60 % 60,
+        rest % 60
+    )
 }
