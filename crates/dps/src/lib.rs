@@ -20,7 +20,6 @@ mod registrar;
 mod registrations;
 mod reprovision;
 mod retry;
-#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use attempt::{Attempt, Credential, Operation};

@@ -1,7 +1,7 @@
 //! A root, an intermediate and devices, in the folders and under the names that the vendor's script leaves.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use muster_model::{Clock, Random};
@@ -9,6 +9,7 @@ use muster_pki::issue::{CertificateRequest, Issuer, Profile, Serial, Template};
 use muster_pki::{Certificate, PrivateKey, Time, pfx};
 use zeroize::Zeroizing;
 
+use super::database::Database;
 use super::{KeyKind, files};
 use crate::cli::{Failure, Outcome, print, say};
 use crate::server::clock::{SystemClock, system_random};
@@ -20,6 +21,12 @@ const ROOT: &str = "certs/azure-iot-test-only.root.ca.cert.pem";
 const ROOT_KEY: &str = "private/azure-iot-test-only.root.ca.key.pem";
 const INTERMEDIATE: &str = "certs/azure-iot-test-only.intermediate.cert.pem";
 const INTERMEDIATE_KEY: &str = "private/azure-iot-test-only.intermediate.key.pem";
+const CHAIN: &str = "certs/azure-iot-test-only.chain.ca.cert.pem";
+/// The verification certificate in DER, as the tutorial on X.509 in a hub names it.
+const VERIFICATION_DER: &str = "VerifyCert4.cer";
+
+/// The folders of the script's layout; the tutorial has all but the last.
+const FOLDERS: [&str; 5] = ["certs", "csr", "newcerts", "private", "intermediateCerts"];
 
 /// Whose extension sets are written. Source: the vendor's `certGen.sh` and the group tutorial, read 2026-11.
 #[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
@@ -29,6 +36,16 @@ pub(crate) enum Layout {
     Script,
     /// Those of the tutorial on enrollment groups: no Netscape type, clients only, random serials.
     Tutorial,
+}
+
+impl Layout {
+    fn folders(self) -> impl Iterator<Item = &'static str> {
+        let all = match self {
+            Self::Script => FOLDERS.len(),
+            Self::Tutorial => FOLDERS.len() - 1,
+        };
+        FOLDERS.into_iter().take(all)
+    }
 }
 
 /// What is the same for every certificate of a hierarchy.
@@ -59,7 +76,10 @@ pub(crate) struct ChainArgs {
     /// The name of a device; may be given several times.
     #[arg(long = "device", value_name = "NAME")]
     devices: Vec<String>,
-    /// Replaces a hierarchy that is there.
+    /// Puts the CA certificates into the PFX files of devices too.
+    #[arg(long)]
+    pfx_chain: bool,
+    /// Replaces a hierarchy that is there, with everything that it issued.
     #[arg(long)]
     force: bool,
 }
@@ -71,9 +91,22 @@ pub(crate) struct DeviceArgs {
     name: String,
     #[command(flatten)]
     options: HierarchyOptions,
-    /// Signs with the root instead of the intermediate.
+    /// Puts the CA certificates into the PFX file too.
     #[arg(long)]
+    pfx_chain: bool,
+    /// Signs with the root instead of the intermediate.
+    #[arg(long, conflicts_with = "edge")]
     from_root: bool,
+    /// Makes the CA certificate of an edge device: its common name is NAME.ca, and it may issue others.
+    #[arg(long)]
+    edge: bool,
+}
+
+/// Who signs a certificate of a hierarchy.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Signer {
+    Intermediate,
+    Root,
 }
 
 /// A root with an intermediate, ready to issue.
@@ -81,22 +114,28 @@ pub(crate) struct Hierarchy {
     options: HierarchyOptions,
     random: Random,
     now: Time,
+    database: Database,
     root: Issuer,
     intermediate: Issuer,
+    pfx_chain: bool,
 }
 
 pub(super) fn chain(args: &ChainArgs) -> Outcome {
     let root = args.options.dir.join(ROOT);
     if root.exists() && !args.force {
         return Err(Failure::new(format!(
-            "{} is there already; --force replaces it",
+            "{} is there already; --force replaces it with everything that it issued",
             root.display()
         )));
     }
+    args.devices.iter().try_for_each(|name| check_name(name))?;
     if matches!(args.options.key, KeyKind::Rsa4096) {
         say("making RSA keys of 4096 bits takes some seconds; --key p256 is faster");
     }
-    let hierarchy = Hierarchy::create(args.options.clone())?;
+    let hierarchy = Hierarchy {
+        pfx_chain: args.pfx_chain,
+        ..Hierarchy::create(args.options.clone())?
+    };
     for certificate in [hierarchy.root.certificate(), hierarchy.intermediate.certificate()] {
         show(certificate)?;
     }
@@ -107,7 +146,16 @@ pub(super) fn chain(args: &ChainArgs) -> Outcome {
 }
 
 pub(super) fn device(args: &DeviceArgs) -> Outcome {
-    show(&Hierarchy::open(args.options.clone())?.device(&args.name, args.from_root)?)
+    let hierarchy = Hierarchy {
+        pfx_chain: args.pfx_chain,
+        ..Hierarchy::open(args.options.clone())?
+    };
+    let made = if args.edge {
+        hierarchy.edge_device(&args.name)
+    } else {
+        hierarchy.device(&args.name, args.from_root)
+    };
+    show(&made?)
 }
 
 /// Prints what people look for in a certificate.
@@ -123,12 +171,14 @@ pub(super) fn show(certificate: &Certificate) -> Outcome {
 }
 
 impl Hierarchy {
-    /// Makes a new root and intermediate and writes them, in place of what was there.
+    /// Makes a new root and intermediate and writes them, in place of a hierarchy that was there.
     pub(crate) fn create(options: HierarchyOptions) -> Result<Self, Failure> {
         let random = system_random()?;
         let now = SystemClock::new().wall().to_pki();
         let until = now.plus_days(options.days);
-        for folder in ["certs", "csr", "newcerts", "private", "intermediateCerts"] {
+        let database = Database::new(options.dir.clone());
+        database.sweep(&FOLDERS)?;
+        for folder in options.layout.folders() {
             let folder = options.dir.join(folder);
             fs::create_dir_all(&folder).map_err(|e| Failure::new(format!("{}: {e}", folder.display())))?;
         }
@@ -141,22 +191,19 @@ impl Hierarchy {
             Layout::Script => Serial::from_bytes(&[1])?,
             Layout::Tutorial => random.draw(|rng| Serial::random(rng)),
         };
-        files::write(
-            &options.dir.join("serial"),
-            format!("{}\n", first_serial.hex()).as_bytes(),
-            files::ORDINARY,
-        )?;
-        files::write(&options.dir.join("index.txt"), b"", files::ORDINARY)?;
+        database.create(&first_serial)?;
         let key = PrivateKey::generate(options.key.into())?;
-        let serial = take_serial(&options.dir)?;
+        let serial = database.take_serial(&random)?;
         let template = Template::new(INTERMEDIATE_NAME, serial, now, until, Profile::ScriptCa)?;
         let intermediate = Issuer::new(root.issue(&template, &key)?, key)?;
         let hierarchy = Self {
             options,
             random,
             now,
+            database,
             root,
             intermediate,
+            pfx_chain: false,
         };
         hierarchy.write_ca(&hierarchy.root, ROOT, ROOT_KEY)?;
         hierarchy.write_ca(&hierarchy.intermediate, INTERMEDIATE, INTERMEDIATE_KEY)?;
@@ -165,15 +212,9 @@ impl Hierarchy {
             INTERMEDIATE_NAME,
             "azure-iot-test-only.intermediate",
         )?;
-        hierarchy.keep_copy(hierarchy.intermediate.certificate())?;
-        let both = [hierarchy.intermediate.certificate(), hierarchy.root.certificate()]
-            .map(Certificate::pem)
-            .concat();
-        hierarchy.write(
-            "certs/azure-iot-test-only.chain.ca.cert.pem",
-            both.as_bytes(),
-            files::READ_ONLY,
-        )?;
+        hierarchy.database.record(hierarchy.intermediate.certificate())?;
+        let both = pem(&hierarchy.above(Signer::Intermediate));
+        hierarchy.write(CHAIN, both.as_bytes(), files::READ_ONLY)?;
         Ok(hierarchy)
     }
 
@@ -190,9 +231,11 @@ impl Hierarchy {
         Ok(Self {
             random,
             now: SystemClock::new().wall().to_pki(),
+            database: Database::new(options.dir.clone()),
             root,
             intermediate,
             options,
+            pfx_chain: false,
         })
     }
 
@@ -206,53 +249,101 @@ impl Hierarchy {
         self.options.dir.join(INTERMEDIATE)
     }
 
-    /// Issues a device certificate and writes it with its key, its chain and its PFX.
+    /// Issues a device certificate and writes it with its key, its chain and its PFX, under the device's name; in the
+    /// script's layout also under the one name that the script has for the newest device.
     pub(crate) fn device(&self, name: &str, from_root: bool) -> Result<Certificate, Failure> {
-        if name.is_empty() || name.contains('/') || name.starts_with('.') {
-            return Err(Failure::new(format!("{name:?} can't be the name of a file")));
-        }
-        let key = PrivateKey::generate(self.options.key.into())?;
+        check_name(name)?;
         let profile = match self.options.layout {
             Layout::Script => Profile::ScriptLeaf,
             Layout::Tutorial => Profile::TutorialLeaf,
         };
-        let serial = take_serial(&self.options.dir)?;
-        let until = self.now.plus_days(self.options.days);
-        let template = Template::new(name, serial, self.now, until, profile)?;
-        let issuer = if from_root { &self.root } else { &self.intermediate };
-        let leaf = issuer.issue(&template, &key)?;
-        let above: Vec<Certificate> = if from_root {
-            vec![self.root.certificate().clone()]
+        let signer = if from_root {
+            Signer::Root
         } else {
-            vec![
-                self.intermediate.certificate().clone(),
-                self.root.certificate().clone(),
-            ]
+            Signer::Intermediate
         };
-        self.write(
-            &format!("private/{name}.key.pem"),
-            key.pkcs8_pem().as_bytes(),
-            files::READ_ONLY,
-        )?;
-        self.write(
-            &format!("certs/{name}.cert.pem"),
-            leaf.pem().as_bytes(),
-            files::READ_ONLY,
-        )?;
-        let full: String = std::iter::once(&leaf)
-            .chain(&above)
-            .map(Certificate::pem)
-            .collect();
-        self.write(
-            &format!("certs/{name}-full-chain.cert.pem"),
-            full.as_bytes(),
-            files::READ_ONLY,
-        )?;
-        let container = Zeroizing::new(pfx::write(&leaf, &above, &key, &self.options.pass_phrase)?);
-        self.write(&format!("certs/{name}.cert.pfx"), &container, files::OWNER)?;
-        self.write_request(&key, name, name)?;
-        self.keep_copy(&leaf)?;
+        self.issue(name, profile, signer, &[name, "new-device"])
+    }
+
+    /// Issues the CA certificate of an edge device, `{name}.ca`, as [`Hierarchy::device`] issues that of a device.
+    fn edge_device(&self, name: &str) -> Result<Certificate, Failure> {
+        check_name(name)?;
+        let name = format!("{name}.ca");
+        let files = [name.as_str(), "new-edge-device"];
+        self.issue(&name, Profile::ScriptCa, Signer::Intermediate, &files)
+    }
+
+    /// Issues the certificate that proves possession of the root, under the script's names and the tutorial's.
+    pub(super) fn verification(&self, code: &str) -> Result<Certificate, Failure> {
+        let files = ["verification-code"];
+        let leaf = self.issue(code, Profile::ScriptLeaf, Signer::Root, &files)?;
+        self.write(VERIFICATION_DER, leaf.der(), files::READ_ONLY)?;
         Ok(leaf)
+    }
+
+    /// Issues a certificate for a new key and writes both under each of the names; all but the first are the script's.
+    fn issue(
+        &self,
+        common_name: &str,
+        profile: Profile,
+        signer: Signer,
+        names: &[&str],
+    ) -> Result<Certificate, Failure> {
+        let key = PrivateKey::generate(self.options.key.into())?;
+        let serial = self.database.take_serial(&self.random)?;
+        let until = self.now.plus_days(self.options.days);
+        let template = Template::new(common_name, serial, self.now, until, profile)?;
+        let issuer = match signer {
+            Signer::Intermediate => &self.intermediate,
+            Signer::Root => &self.root,
+        };
+        let leaf = issuer.issue(&template, &key)?;
+        let above = self.above(signer);
+        let with_key: &[Certificate] = if self.pfx_chain { &above } else { &[] };
+        let container = Zeroizing::new(pfx::write(&leaf, with_key, &key, &self.options.pass_phrase)?);
+        let full = format!("{}{}", leaf.pem(), pem(&above));
+        let kept = match self.options.layout {
+            Layout::Script => names.len(),
+            Layout::Tutorial => 1,
+        };
+        for name in names.iter().take(kept) {
+            self.write_request(&key, common_name, name)?;
+            for (file, bytes, mode) in [
+                (
+                    format!("private/{name}.key.pem"),
+                    key.pkcs8_pem().as_bytes(),
+                    files::READ_ONLY,
+                ),
+                (
+                    format!("certs/{name}.cert.pem"),
+                    leaf.pem().as_bytes(),
+                    files::READ_ONLY,
+                ),
+                (
+                    format!("certs/{name}-full-chain.cert.pem"),
+                    full.as_bytes(),
+                    files::READ_ONLY,
+                ),
+                (
+                    format!("certs/{name}.cert.pfx"),
+                    container.as_slice(),
+                    files::OWNER,
+                ),
+            ] {
+                self.write(&file, bytes, mode)?;
+            }
+        }
+        self.database.record(&leaf)?;
+        Ok(leaf)
+    }
+
+    /// The signer and what is above it.
+    fn above(&self, signer: Signer) -> Vec<Certificate> {
+        let root = self.root.certificate().clone();
+        match signer {
+            Signer::Intermediate => vec![self.intermediate.certificate().clone(), root],
+            Signer::Root => vec![root],
+        }
     }
 
     fn write(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), Failure> {
@@ -275,31 +366,16 @@ impl Hierarchy {
             files::ORDINARY,
         )
     }
-
-    /// Keeps the copy that `openssl ca` leaves.
-    fn keep_copy(&self, certificate: &Certificate) -> Result<(), Failure> {
-        let name = format!("newcerts/{}.pem", certificate.serial_hex());
-        self.write(&name, certificate.pem().as_bytes(), files::ORDINARY)
-    }
 }
 
-/// Takes the next serial number of a hierarchy, and counts it up.
-fn take_serial(dir: &Path) -> Result<Serial, Failure> {
-    let path = dir.join("serial");
-    let about = |what: &dyn std::fmt::Display| Failure::new(format!("{}: {what}", path.display()));
-    let text = files::read(&path)?;
-    let text = std::str::from_utf8(&text)
-        .map_err(|e| about(&e))?
-        .trim()
-        .to_ascii_uppercase();
-    let bytes = data_encoding::HEXUPPER
-        .decode(text.as_bytes())
-        .map_err(|e| about(&e))?;
-    let serial = Serial::from_bytes(&bytes).map_err(|e| about(&e))?;
-    files::write(
-        &path,
-        format!("{}\n", serial.next()?.hex()).as_bytes(),
-        files::ORDINARY,
-    )?;
-    Ok(serial)
+fn pem(certificates: &[Certificate]) -> String {
+    certificates.iter().map(Certificate::pem).collect()
+}
+
+/// Refuses a name that is no file's, before anything is made.
+fn check_name(name: &str) -> Result<(), Failure> {
+    if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
+        return Err(Failure::new(format!("{name:?} can't be the name of a file")));
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@
 //! steps run unchanged.
 
 mod check;
+mod database;
 mod files;
 mod hierarchy;
 mod single;
@@ -18,6 +19,7 @@ use crate::cli::Outcome;
 #[command(after_help = "Examples:
   muster cert chain --device device-01 --device device-02   root, intermediate and two devices
   muster cert self-signed my-x509-device                    device-cert.pem and device-key.pem
+  muster cert device edge-01 --edge                         the CA certificate of an edge device
   muster cert verification 75B8…DDB3                        proves possession of the root
   muster cert check --chain certs/device-01-full-chain.cert.pem \\
       --anchor certs/azure-iot-test-only.root.ca.cert.pem")]

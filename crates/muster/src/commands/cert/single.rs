@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use muster_model::Clock;
-use muster_pki::issue::{CertificateRequest, Issuer, Profile, Serial, Template};
+use muster_pki::issue::{CertificateRequest, Profile, Serial, Template};
 use muster_pki::{PrivateKey, pfx};
 use zeroize::Zeroizing;
 
-use super::hierarchy::show;
+use super::hierarchy::{Hierarchy, HierarchyOptions, show};
 use super::{KeyKind, files};
-use crate::cli::{Failure, Outcome, say};
+use crate::cli::{Outcome, say};
 use crate::server::clock::{SystemClock, system_random};
 
 /// Makes a self-signed device certificate.
@@ -66,25 +66,27 @@ pub(crate) struct CaFiles {
     days: u32,
 }
 
-impl CaFiles {
-    fn open(&self) -> Result<Issuer, Failure> {
-        files::issuer(&self.ca, &self.ca_key, &self.pass_phrase)
-    }
-}
-
 /// Makes the certificate that proves possession of a CA.
 #[derive(Args, Debug)]
 pub(crate) struct VerificationArgs {
     /// The verification code, 48 hex digits.
     code: String,
     #[command(flatten)]
-    ca: CaFiles,
-    /// The file; a copy in DER with the ending .cer is written beside it.
-    #[arg(long, default_value = "certs/verification-code.cert.pem", value_name = "FILE")]
+    options: HierarchyOptions,
+    /// Another CA certificate than the hierarchy's root; the certificate alone is written then.
+    #[arg(long, value_name = "FILE", requires = "ca_key")]
+    ca: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", requires = "ca")]
+    ca_key: Option<PathBuf>,
+    /// The file, where another CA signs; a copy in DER, VerifyCert4.cer, is written beside it.
+    #[arg(
+        long,
+        default_value = "verification-code.cert.pem",
+        value_name = "FILE",
+        requires = "ca"
+    )]
     out: PathBuf,
-    /// The kind of the new key; the key itself is thrown away, as nothing needs it.
-    #[arg(long, value_enum, default_value = "rsa-2048")]
-    key: KeyKind,
 }
 
 /// What a signed request becomes.
@@ -133,27 +135,34 @@ pub(super) fn self_signed(args: &SelfSignedArgs) -> Outcome {
     show(&leaf)
 }
 
+/// With the hierarchy's root, leaves what the script leaves; with any other CA, the certificate alone.
 pub(super) fn verification(args: &VerificationArgs) -> Outcome {
     if args.code.len() != 48 || !args.code.bytes().all(|b| b.is_ascii_hexdigit()) {
         say("the code has not the form of one (48 hex digits); it is used all the same");
     }
-    let ca = args.ca.open()?;
+    let (Some(ca), Some(ca_key)) = (&args.ca, &args.ca_key) else {
+        return show(&Hierarchy::open(args.options.clone())?.verification(&args.code)?);
+    };
+    let ca = files::issuer(ca, ca_key, &args.options.pass_phrase)?;
     let random = system_random()?;
     let now = SystemClock::new().wall().to_pki();
-    let key = PrivateKey::generate(args.key.into())?;
+    // Nothing needs this key: it is thrown away.
+    let key = PrivateKey::generate(args.options.key.into())?;
     let serial = random.draw(|rng| Serial::random(rng));
-    let until = now.plus_days(args.ca.days);
-    let leaf = ca.issue(
-        &Template::new(&args.code, serial, now, until, Profile::ScriptLeaf)?,
-        &key,
-    )?;
+    let until = now.plus_days(args.options.days);
+    let template = Template::new(&args.code, serial, now, until, Profile::ScriptLeaf)?;
+    let leaf = ca.issue(&template, &key)?;
     files::write(&args.out, leaf.pem().as_bytes(), files::READ_ONLY)?;
-    files::write(&args.out.with_extension("cer"), leaf.der(), files::READ_ONLY)?;
+    files::write(
+        &args.out.with_file_name("VerifyCert4.cer"),
+        leaf.der(),
+        files::READ_ONLY,
+    )?;
     show(&leaf)
 }
 
 pub(super) fn sign(args: &SignArgs) -> Outcome {
-    let ca = args.ca.open()?;
+    let ca = files::issuer(&args.ca.ca, &args.ca.ca_key, &args.ca.pass_phrase)?;
     let request = CertificateRequest::from_text(&files::read(&args.csr)?)?;
     let random = system_random()?;
     let now = SystemClock::new().wall().to_pki();

@@ -160,8 +160,8 @@ impl Stage {
         let operator = self.access().operator(self.bearer())?;
         let certificates = Certificates::new(self.estate.clone());
         let mut names = Vec::with_capacity(anchors.len());
-        for (place, anchor) in anchors.iter().enumerate() {
-            let name = anchor_name(&anchor.file, place, &names)?;
+        for anchor in anchors {
+            let name = anchor_name(&anchor.file, &names)?;
             certificates
                 .upload(
                     &operator,
@@ -194,8 +194,8 @@ impl Stage {
                 Arc::clone(&self.directory),
                 Arc::clone(&self.random),
             );
-            for (place, (anchor, name)) in question.anchors.iter().zip(&names).enumerate() {
-                let change = group_of(&anchor.certificate, name, place)?;
+            for (anchor, name) in question.anchors.iter().zip(&names) {
+                let change = group_of(&anchor.certificate, name)?;
                 groups.put(&permit, change, IfMatch::Absent, self.now).await?;
             }
         } else if let Some(id) = &id {
@@ -381,7 +381,11 @@ impl Question<'_> {
         Judged {
             reason: Some(explanation.reason),
             sentence: explanation.sentence,
-            steps: explanation.steps,
+            steps: if explanation.steps.is_empty() {
+                presented_steps(&self.chain)
+            } else {
+                explanation.steps
+            },
             path,
         }
     }
@@ -448,23 +452,23 @@ fn connected(basis: &DeviceBasis, id: &DeviceId) -> Admitted {
     }
 }
 
-/// Names an anchor after its file, where that is a name and still free.
-fn anchor_name(file: &Path, place: usize, taken: &[CertificateName]) -> Result<CertificateName, Failure> {
+/// Names an anchor after its file, where that is a name and still free, else by the first number that is free.
+fn anchor_name(file: &Path, taken: &[CertificateName]) -> Result<CertificateName, Failure> {
     let stem = file
         .file_stem()
         .and_then(|stem| stem.to_str())
         .unwrap_or_default();
-    match CertificateName::parse(stem) {
-        Ok(name) if !taken.contains(&name) => Ok(name),
-        _ => Ok(CertificateName::parse(&format!("anchor-{}", place + 1))?),
-    }
+    std::iter::once(stem.to_owned())
+        .chain((1..=taken.len() + 1).map(|number| format!("anchor-{number}")))
+        .filter_map(|text| CertificateName::parse(&text).ok())
+        .find(|name| !taken.contains(name))
+        .ok_or_else(|| Failure::new("no name is free for an anchor"))
 }
 
-fn group_of(anchor: &Certificate, name: &CertificateName, place: usize) -> Result<GroupChange, Failure> {
-    let id = match EnrollmentGroupId::parse(name.as_str()) {
-        Ok(id) => id,
-        Err(_) => EnrollmentGroupId::parse(&format!("group-{}", place + 1))?,
-    };
+/// The enrollment group of an anchor, called like it; a name may end as no group's id does.
+fn group_of(anchor: &Certificate, name: &CertificateName) -> Result<GroupChange, Failure> {
+    let id = EnrollmentGroupId::parse(name.as_str())
+        .or_else(|_| EnrollmentGroupId::parse(&format!("{name}-group")))?;
     Ok(GroupChange {
         id,
         attestation: AttestationChange::X509(X509Change::SigningCertificates {

@@ -20,6 +20,7 @@ use serde::Serialize;
 use self::estate::{Anchor, Judged, Question, judge};
 use super::files;
 use crate::cli::{Failure, Outcome, print};
+use crate::commands::explain::plain;
 use crate::server::clock::{SystemClock, system_random};
 
 /// Judges a chain of certificates offline, by the server's own rules.
@@ -237,13 +238,19 @@ fn name_of(by: Configured) -> String {
         .unwrap_or_default()
 }
 
-/// A verdict as people read it.
+/// A verdict as people read it. The chain under judgement is a stranger's: what it says must not write the verdict.
 fn text(verdict: &Verdict) -> String {
     let mut out = String::new();
     let word = verdict.reason.unwrap_or("admitted");
     // Writing to a string cannot fail.
-    let _ = writeln!(out, "{word}  {} as {} at {}", verdict.id, verdict.by, verdict.at);
-    let _ = writeln!(out, "  {}", verdict.sentence);
+    let _ = writeln!(
+        out,
+        "{word}  {} as {} at {}",
+        plain(&verdict.id),
+        verdict.by,
+        verdict.at
+    );
+    let _ = writeln!(out, "  {}", plain(&verdict.sentence));
     if !verdict.path.is_empty() {
         let head = if verdict.admitted {
             "The path, leaf first:"
@@ -252,17 +259,17 @@ fn text(verdict: &Verdict) -> String {
         };
         let _ = writeln!(out, "\n  {head}");
         for step in &verdict.path {
-            let _ = writeln!(out, "    {}", step.subject);
-            let _ = writeln!(out, "      issued by {}", step.issuer);
+            let _ = writeln!(out, "    {}", plain(&step.subject));
+            let _ = writeln!(out, "      issued by {}", plain(&step.issuer));
             let _ = writeln!(out, "      valid {} to {}", step.not_before, step.not_after);
             let _ = writeln!(out, "      SHA-256 {}", step.sha256);
-            let _ = writeln!(out, "      {}", step.whence());
+            let _ = writeln!(out, "      {}", plain(&step.whence()));
         }
     }
     if !verdict.steps.is_empty() {
         let _ = writeln!(out, "\n  What was tried:");
         for step in &verdict.steps {
-            let _ = writeln!(out, "    {step}");
+            let _ = writeln!(out, "    {}", plain(step));
         }
     }
     out.trim_end().to_owned()
