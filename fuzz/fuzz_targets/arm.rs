@@ -11,7 +11,6 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use muster_model::{Json, ResourceGroupName};
 use muster_wire::Domain;
-use muster_wire::Domain;
 use muster_wire::arm::{self, HubInput, HubSummary, List, PolicyDocument, ServiceInput, ServiceSummary};
 use muster_wire::certificate_document::{CertificateDocument, Upload, parse_verification};
 use serde_json::Value;
