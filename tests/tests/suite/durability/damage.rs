@@ -86,13 +86,13 @@ fn garble(path: &Path, offset: u64) {
 #[test]
 fn a_torn_tail_is_cut_and_said_so() {
     let mut killed = Killed::new();
-    let tears: [(&str, &dyn Fn(&Path)); 3] = [
-        ("truncated", &|path| {
+    let tears: [(&str, fn(&Path)); 3] = [
+        ("truncated", |path| {
             let file = OpenOptions::new().write(true).open(path).expect("the segment");
             file.set_len(last_byte(path) - 5).expect("to truncate");
         }),
-        ("garbled", &|path| garble(path, last_byte(path) - 3)),
-        ("half zeroed", &|path| {
+        ("garbled", |path| garble(path, last_byte(path) - 3)),
+        ("half zeroed", |path| {
             let file = OpenOptions::new().write(true).open(path).expect("the segment");
             file.write_all_at(&[0; 40], last_byte(path) - 39)
                 .expect("to write zeros");

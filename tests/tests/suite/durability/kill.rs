@@ -66,22 +66,8 @@ impl Promises {
         }
         let lost: Vec<_> = self.sent.difference(&ids).collect();
         assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-        self.hold_batches(&ids);
+        hold_batches(&ids);
         self.seen = places;
-    }
-
-    /// A request is kept as a whole or not at all, also one whose answer never came.
-    fn hold_batches(&self, ids: &BTreeSet<String>) {
-        let mut parts: BTreeMap<&str, usize> = BTreeMap::new();
-        for id in ids {
-            if let Some((request, _)) = id.rsplit_once('/').filter(|_| id.matches('/').count() == 3) {
-                *parts.entry(request).or_default() += 1;
-            }
-        }
-        for (request, found) in parts {
-            let whole = if request.contains("/batch-1/") { 3 } else { 5 };
-            assert_eq!(found, whole, "{request} is there in part");
-        }
     }
 
     /// Holds registrations, operations and device identities against the promises.
@@ -110,6 +96,20 @@ impl Promises {
     /// How much was promised.
     pub(super) fn figures(&self) -> (usize, usize) {
         (self.sent.len(), self.answered.len())
+    }
+}
+
+/// A request is kept as a whole or not at all, also one whose answer never came.
+fn hold_batches(ids: &BTreeSet<String>) {
+    let mut parts: BTreeMap<&str, usize> = BTreeMap::new();
+    for id in ids {
+        if let Some((request, _)) = id.rsplit_once('/').filter(|_| id.matches('/').count() == 3) {
+            *parts.entry(request).or_default() += 1;
+        }
+    }
+    for (request, found) in parts {
+        let whole = if request.contains("/batch-1/") { 3 } else { 5 };
+        assert_eq!(found, whole, "{request} is there in part");
     }
 }
 

@@ -141,19 +141,17 @@ fn check(trace: &str, marker: &str, ending: &str) -> Result<(), Violation> {
 
 /// The trace of a server that forgot to sync: every sync of a file is taken out.
 fn without_syncs(trace: &str) -> String {
-    let is_sync = |line: &&str| !SYNCS.iter().any(|name| line.contains(name));
-    trace
-        .lines()
-        .filter(is_sync)
-        .map(|line| format!("{line}\n"))
-        .collect()
+    let others = trace.lines().filter(|line| !is_sync(line));
+    others.collect::<Vec<_>>().join("\n")
+}
+
+fn is_sync(line: &str) -> bool {
+    SYNCS.iter().any(|name| line.contains(name))
 }
 
 /// The trace of a server that answers first: each sync moves to the end.
 fn with_late_syncs(trace: &str) -> String {
-    let (late, early): (Vec<&str>, Vec<&str>) = trace
-        .lines()
-        .partition(|line| SYNCS.iter().any(|name| line.contains(name)));
+    let (late, early): (Vec<&str>, Vec<&str>) = trace.lines().partition(|line| is_sync(line));
     [early, late].concat().join("\n")
 }
 
