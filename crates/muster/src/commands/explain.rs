@@ -160,9 +160,9 @@ fn write_chain(record: &RefusalDocument, from: usize, file: &Path) -> Done {
         .map_err(|e| Problem::new(format!("{}: {e}", file.display())))
 }
 
-/// A value of a record in one line of its own, whatever the refused caller wrote into it: what a terminal would obey
+/// A value in one line of its own, whatever a stranger wrote into it: what a terminal would obey
 /// instead of showing it, a line feed among it, is written by its number.
-fn plain(value: &str) -> Cow<'_, str> {
+pub(super) fn plain(value: &str) -> Cow<'_, str> {
     if !value.chars().any(is_obeyed) {
         return Cow::Borrowed(value);
     }
