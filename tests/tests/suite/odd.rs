@@ -19,7 +19,6 @@ pub(crate) struct Odd<'a> {
     extensions: &'a str,
     issuer: Option<&'a str>,
     digest: &'a str,
-    key: &'a [&'a str],
     /// Days from now to the first and to the last second.
     validity: (i64, i64),
 }
@@ -33,7 +32,6 @@ impl<'a> Odd<'a> {
             extensions: DEVICE,
             issuer: None,
             digest: "-sha256",
-            key: &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
             validity: (-1, 30),
         }
     }
@@ -73,12 +71,6 @@ impl<'a> Odd<'a> {
         self
     }
 
-    /// Makes a key of another kind; arguments of `openssl genpkey`.
-    pub(crate) fn key(mut self, arguments: &'a [&'a str]) -> Self {
-        self.key = arguments;
-        self
-    }
-
     /// Sets the days from now to the first and to the last second of validity.
     pub(crate) fn validity(mut self, from: i64, to: i64) -> Self {
         self.validity = (from, to);
@@ -94,7 +86,8 @@ impl<'a> Odd<'a> {
             format!("{name}.pem"),
         );
         if !folder.join(&key).exists() {
-            openssl(folder, &[&["genpkey", "-out", &key], self.key].concat());
+            let curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+            openssl(folder, &[&["genpkey", "-out", &key], &curve[..]].concat());
         }
         openssl(
             folder,

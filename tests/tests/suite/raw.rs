@@ -10,7 +10,7 @@ use crate::stage::Stage;
 
 /// Sends each case on a connection of its own and reads until the server hangs up, or for a while where it need not.
 /// A case with a pause trickles: it sends its last part byte by byte, and counts how far it came.
-const PROGRAM: &str = r#"
+const PROGRAM: &str = r"
 import json, socket, ssl, sys, time
 host, port, root = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 answers = []
@@ -20,8 +20,6 @@ for case in json.load(open('cases.json')):
     try:
         if case['tls']:
             context = ssl.create_default_context(cafile=root)
-            if case['certificate']:
-                context.load_cert_chain(case['certificate'], case['key'])
             stream = context.wrap_socket(plain, server_hostname=case['name'])
         stream.sendall(bytes.fromhex(case['bytes']))
         for byte in bytes.fromhex(case['trickle']):
@@ -50,7 +48,7 @@ for case in json.load(open('cases.json')):
         stream.close()
     answers.append({'answer': answer.hex(), 'ended': ended, 'sent': sent})
 print(json.dumps(answers))
-"#;
+";
 
 /// Bytes to send, and how.
 pub(crate) struct Case {
@@ -74,7 +72,6 @@ impl Case {
         Self {
             value: json!({
                 "tls": true, "name": name, "bytes": HEXLOWER.encode(bytes.as_ref()), "trickle": "", "patience": 2,
-                "certificate": null, "key": null,
             }),
         }
     }
@@ -89,13 +86,6 @@ impl Case {
     /// Sends more, byte by byte.
     pub(crate) fn trickle(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.value["trickle"] = HEXLOWER.encode(bytes.as_ref()).into();
-        self
-    }
-
-    /// Presents a certificate of the stage's folder.
-    pub(crate) fn client(mut self, certificate: &str, key: &str) -> Self {
-        self.value["certificate"] = certificate.into();
-        self.value["key"] = key.into();
         self
     }
 

@@ -215,6 +215,7 @@ fn keys_are_listed_with_rights_as_clients_split_them() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one walk, read from top to bottom")]
 fn hubs_are_made_tagged_linked_unlinked_deleted_and_their_names_used_again() {
     let stage = Stage::new();
     let operator = Operator::new(&stage);
@@ -345,6 +346,7 @@ fn hubs_are_made_tagged_linked_unlinked_deleted_and_their_names_used_again() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one walk, read from top to bottom")]
 fn certificates_are_uploaded_proved_and_deleted_on_both() {
     let stage = Stage::new();
     let operator = Operator::new(&stage);

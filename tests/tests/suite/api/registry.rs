@@ -11,6 +11,7 @@ fn device(id: &str) -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one walk, read from top to bottom")]
 fn an_identity_is_made_read_changed_and_deleted() {
     let stage = Stage::new();
     let hub = BackEnd::at_hub(&stage);

@@ -5,12 +5,14 @@ mod hub;
 mod operator;
 mod provisioning;
 mod token;
+mod variants;
 
 pub(super) use handshake::*;
 pub(super) use hub::*;
 pub(super) use operator::*;
 pub(super) use provisioning::*;
 pub(super) use token::*;
+pub(super) use variants::*;
 
 use super::{Caller, Fixture, GLOBAL, HUB, Mend, explained, tracking};
 use crate::odd::{Odd, chain};
