@@ -354,6 +354,19 @@ fn a_hierarchy_is_replaced_only_when_that_is_said() {
     assert_ne!(stage.ok(&format!("cat {ROOT}")), before);
     assert!(!stage.folder().join("certs/device-01.cert.pem").exists());
     assert_eq!(stage.ok("cat certs/notes.txt"), "mine");
+    // What somebody else keeps there is not touched unless that is said.
+    let others = Stage::new();
+    others.ok("mkdir certs && touch certs/mine.pem && echo 01 > serial");
+    let refused = others.run(CHAIN);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.stderr.contains("serial is there already"),
+        "{}",
+        refused.stderr
+    );
+    others.ok("rm serial");
+    others.ok(CHAIN);
+    assert!(others.folder().join("certs/mine.pem").exists());
     assert_eq!(stage.ok("cat serial").trim(), "03");
 }
 

@@ -121,14 +121,22 @@ pub(crate) struct Hierarchy {
 }
 
 pub(super) fn chain(args: &ChainArgs) -> Outcome {
-    let root = args.options.dir.join(ROOT);
-    if root.exists() && !args.force {
+    let mut there = [ROOT, "index.txt", "serial"]
+        .into_iter()
+        .map(|name| args.options.dir.join(name))
+        .filter(|path| path.exists());
+    if let Some(path) = there.next()
+        && !args.force
+    {
         return Err(Failure::new(format!(
-            "{} is there already; --force replaces it with everything that it issued",
-            root.display()
+            "{} is there already; --force replaces the hierarchy with everything that it issued",
+            path.display()
         )));
     }
     args.devices.iter().try_for_each(|name| check_name(name))?;
+    if args.force {
+        Database::new(args.options.dir.clone()).sweep(&FOLDERS)?;
+    }
     if matches!(args.options.key, KeyKind::Rsa4096) {
         say("making RSA keys of 4096 bits takes some seconds; --key p256 is faster");
     }
@@ -171,13 +179,12 @@ pub(super) fn show(certificate: &Certificate) -> Outcome {
 }
 
 impl Hierarchy {
-    /// Makes a new root and intermediate and writes them, in place of a hierarchy that was there.
+    /// Makes a new root and intermediate and writes them; what stands under other names stays.
     pub(crate) fn create(options: HierarchyOptions) -> Result<Self, Failure> {
         let random = system_random()?;
         let now = SystemClock::new().wall().to_pki();
         let until = now.plus_days(options.days);
         let database = Database::new(options.dir.clone());
-        database.sweep(&FOLDERS)?;
         for folder in options.layout.folders() {
             let folder = options.dir.join(folder);
             fs::create_dir_all(&folder).map_err(|e| Failure::new(format!("{}: {e}", folder.display())))?;
