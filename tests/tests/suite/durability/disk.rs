@@ -12,7 +12,7 @@ use std::time::Duration;
 use muster_tests::{Curl, Launch, sh};
 
 use super::kill::Promises;
-use super::load::{Fleet, Plan};
+use super::load::{Account, Fleet, Plan};
 use crate::ground::Ground;
 
 /// Room for the first segment, what the log leaves alone, and less than another segment beside the filler.
@@ -97,6 +97,31 @@ fn ready(ground: &Ground) -> (u16, String) {
     (answer.status, answer.text().to_owned())
 }
 
+/// Has two devices send until they are refused, which is when the segment is full.
+fn send_until_refused(fleet: &Fleet, ground: &Ground, prefix: &str) -> Account {
+    let plan = Plan {
+        prefix,
+        senders: &[("large-1", 1), ("large-2", 1)],
+        registrars: 0,
+        padding: 240_000,
+        most: 1_000,
+    };
+    let account = fleet.run(ground, &plan).account();
+    assert!(
+        account.broken.is_empty(),
+        "the server stays up: {:?}",
+        account.broken
+    );
+    assert_eq!(account.refused.len(), 2, "{:?}", account.refused);
+    for refused in &account.refused {
+        assert!(matches!(refused["status"].as_u64(), Some(429 | 503)), "{refused}");
+    }
+    let (status, why) = ready(ground);
+    assert_eq!(status, 503, "{why}");
+    assert!(why.contains("the disk is full"), "{why}");
+    account
+}
+
 #[test]
 fn a_full_disk_acknowledges_nothing_and_loses_nothing() {
     let mut disk = None;
@@ -112,32 +137,8 @@ fn a_full_disk_acknowledges_nothing_and_loses_nothing() {
     assert_eq!(ready(&ground).0, 200);
     disk.fill(FILLER);
 
-    // Two devices send until they are refused, which is when the segment is full.
-    let load = fleet.run(
-        &ground,
-        &Plan {
-            prefix: "large",
-            senders: &[("large-1", 1), ("large-2", 1)],
-            registrars: 0,
-            padding: 240_000,
-            most: 1_000,
-        },
-    );
-    let account = load.account();
-    assert!(
-        account.broken.is_empty(),
-        "the server stays up: {:?}",
-        account.broken
-    );
-    assert_eq!(account.refused.len(), 2, "{:?}", account.refused);
-    for refused in &account.refused {
-        assert!(matches!(refused["status"].as_u64(), Some(429 | 503)), "{refused}");
-    }
     let mut promises = Promises::default();
-    promises.add(account);
-    let (status, why) = ready(&ground);
-    assert_eq!(status, 503, "{why}");
-    assert!(why.contains("the disk is full"), "{why}");
+    promises.add(send_until_refused(&fleet, &ground, "large"));
     // The registry has the room that the log leaves alone: devices still register, and readers read.
     let load = fleet.run(
         &ground,
@@ -157,7 +158,9 @@ fn a_full_disk_acknowledges_nothing_and_loses_nothing() {
     ground.kill();
     ground.start_by(Launch::new().program(&program));
     promises.hold_events(&ground);
+    promises.add(send_until_refused(&fleet, &ground, "more"));
 
+    // With room again, the running server goes on by itself.
     disk.free();
     let mut status = 0;
     for _ in 0..900 {

@@ -43,7 +43,7 @@ fn a_drain_under_load_loses_nothing_acknowledged() {
     }
     let (sent, answered) = promises.figures();
     assert!(
-        sent > 20 && answered > 5,
+        sent >= 8 && answered >= 4,
         "{sent} messages, {answered} registrations"
     );
 }

@@ -1,8 +1,8 @@
 //! The order of system calls: the sync that covers a record stands between its write and the answer that acknowledges it.
 //!
 //! Answers are encrypted, so one is known by its place: on an otherwise idle server, it is the first write to the socket
-//! from which the request was read. The checker is fed its own traces without the syncs, too, and must object to each: a
-//! server that leaves a sync out would be found.
+//! from which the request was read. The checker is shown to object, too: to its own traces without
+//! the syncs, and to a server whose calls to sync are taken out.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -181,15 +181,19 @@ fn finished(path: &Path) -> String {
     panic!("the trace in {} does not end", path.display());
 }
 
-#[test]
-fn a_sync_stands_between_a_record_and_the_answer_that_acknowledges_it() {
+/// Traces a server that takes one message and one registration, with these variables in its environment.
+fn trace(variables: &[(&str, &Path)]) -> String {
     let mut ground = Ground::new();
     let fleet = Fleet::new(&ground, &["device-1"]);
     // One that is not registered yet: its registration is traced.
     ground.ok(&["cert", "device", "--key", "p256", "device-2"]);
     ground.stop();
     let output = ground.folder().join("trace");
-    ground.start_by(Launch::new().program(tracer(&ground, &output)));
+    let launch = Launch::new().program(tracer(&ground, &output));
+    let launch = variables.iter().fold(launch, |launch, (name, path)| {
+        launch.variable(name, &path.display().to_string())
+    });
+    ground.start_by(launch);
     let address = ground.server().https();
     let ask = |device: &str, host: &str, method: &str, path: String, body: Value, status: u16| {
         let (certificate, key) = ground.credential(device);
@@ -229,11 +233,19 @@ fn a_sync_stands_between_a_record_and_the_answer_that_acknowledges_it() {
         202,
     );
     ground.stop();
-    let trace = finished(&output);
-    for (marker, ending) in [
-        ("a-traced-message", ".seg"),
-        ("device-2", "/registry/registry.db-wal"),
-    ] {
+    finished(&output)
+}
+
+/// What is traced: what stands in the record, and how the name of its file ends.
+const TRACED: [(&str, &str); 2] = [
+    ("a-traced-message", ".seg"),
+    ("device-2", "/registry/registry.db-wal"),
+];
+
+#[test]
+fn a_sync_stands_between_a_record_and_the_answer_that_acknowledges_it() {
+    let trace = trace(&[]);
+    for (marker, ending) in TRACED {
         assert_eq!(check(&trace, marker, ending), Ok(()), "{marker}");
         for doctored in [without_syncs(&trace), with_late_syncs(&trace)] {
             let found = check(&doctored, marker, ending);
@@ -242,6 +254,30 @@ fn a_sync_stands_between_a_record_and_the_answer_that_acknowledges_it() {
                 "{marker}: {found:?}"
             );
         }
+    }
+}
+
+/// Stands in for the system's calls, and does nothing.
+const NO_SYNC: &str = "int fdatasync(int f) { return f < 0; }\nint fsync(int f) { return f < 0; }\n";
+
+#[test]
+fn a_server_whose_syncs_are_taken_out_is_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let library = folder.path().join("no-sync.so");
+    fs::write(folder.path().join("no-sync.c"), NO_SYNC).expect("to write the library");
+    let mut compile = tool("cc");
+    compile
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg("no-sync.c");
+    run(compile.current_dir(folder.path())).succeeded("cc");
+    let trace = trace(&[("LD_PRELOAD", &library)]);
+    for (marker, ending) in TRACED {
+        let found = check(&trace, marker, ending);
+        assert!(
+            matches!(found, Err(Violation::Unsynced(_))),
+            "{marker}: {found:?}"
+        );
     }
 }
 
