@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use muster_model::estate::ResourceGroup;
-use muster_model::{Json, Location, Random, RequestId, ResourceGroupName};
+use muster_model::{ETag, IfMatch, Json, Location, Random, RequestId, ResourceGroupName};
 
 use crate::directory::Directory;
 use crate::error::Error;
@@ -105,6 +105,18 @@ impl Estate {
         let version = self.directory.refresh().await?;
         self.changes.notify(version);
         Ok(())
+    }
+}
+
+/// How often a change is merged anew with what others wrote in between.
+pub(crate) const MERGE_ROUNDS: usize = 4;
+
+/// The version that a merged write must meet. What a request leaves out is written back as it was read: an unconditional
+/// write could bring back a key that somebody replaced, or undo a lock, in between.
+pub(crate) const fn merged_with(if_match: IfMatch, read: ETag) -> IfMatch {
+    match if_match {
+        IfMatch::Absent | IfMatch::Any => IfMatch::Version(read),
+        named => named,
     }
 }
 

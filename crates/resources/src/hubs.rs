@@ -9,7 +9,7 @@ use muster_model::{
 };
 
 use crate::error::Error;
-use crate::estate::Estate;
+use crate::estate::{Estate, MERGE_ROUNDS, merged_with};
 use crate::permit::OperatorPermit;
 use crate::policy::{self, PolicyDraft};
 use crate::ports::HubDraft;
@@ -184,34 +184,36 @@ impl Hubs {
             return Err(Error::GroupMissing(request.group));
         }
         let name = request.name.clone();
-        let known = directory.hub(&name);
-        if known.as_ref().is_some_and(|hub| hub.group != request.group) {
-            return Err(Error::Exists {
-                what: "hub",
-                name: name.to_string(),
+        for _ in 0..MERGE_ROUNDS {
+            let known = directory.hub(&name);
+            if known.as_ref().is_some_and(|hub| hub.group != request.group) {
+                return Err(Error::Exists {
+                    what: "hub",
+                    name: name.to_string(),
+                });
+            }
+            let draft = self.draft(request.clone(), known.as_deref())?;
+            let Some(known) = known else {
+                if if_match.requires_existing() {
+                    return Err(missing(&name));
+                }
+                let made = self.estate.write("hub", &name, |id| {
+                    self.estate.store.create_hub(id, draft.clone(), now)
+                });
+                return Ok((Arc::new(made.await?), true));
+            };
+            let version = merged_with(if_match, known.etag);
+            let changed = self.estate.write("hub", &name, |id| {
+                self.estate
+                    .store
+                    .update_hub(id, known.key, draft.clone(), version)
             });
+            match changed.await {
+                Err(Error::Stale) if version != if_match => {}
+                done => return done.map(|hub| (Arc::new(hub), false)),
+            }
         }
-        let draft = self.draft(request, known.as_deref())?;
-        let hub = match &known {
-            None if if_match.requires_existing() => return Err(missing(&name)),
-            None => {
-                self.estate
-                    .write("hub", &name, |id| {
-                        self.estate.store.create_hub(id, draft.clone(), now)
-                    })
-                    .await?
-            }
-            Some(known) => {
-                self.estate
-                    .write("hub", &name, |id| {
-                        self.estate
-                            .store
-                            .update_hub(id, known.key, draft.clone(), if_match)
-                    })
-                    .await?
-            }
-        };
-        Ok((Arc::new(hub), known.is_none()))
+        Err(Error::Stale)
     }
 
     fn draft(&self, request: HubRequest, known: Option<&Hub>) -> Result<HubDraft, Error> {

@@ -13,7 +13,7 @@ use muster_model::{
 };
 
 use crate::error::Error;
-use crate::estate::Estate;
+use crate::estate::{Estate, MERGE_ROUNDS, merged_with};
 use crate::permit::OperatorPermit;
 use crate::policy::{self, PolicyDraft};
 use crate::ports::ServiceDraft;
@@ -161,28 +161,40 @@ impl Services {
             return Err(Error::GroupMissing(request.group));
         }
         let name = request.name.clone();
-        let known = directory.service(&name);
-        if known
-            .as_ref()
-            .is_some_and(|service| service.group != request.group)
-        {
-            return Err(Error::Exists {
-                what: "provisioning service",
-                name: name.to_string(),
+        for _ in 0..MERGE_ROUNDS {
+            let Some(known) = directory.service(&name) else {
+                return self.create(request, if_match, now).await;
+            };
+            if known.group != request.group {
+                return Err(Error::Exists {
+                    what: "provisioning service",
+                    name: name.to_string(),
+                });
+            }
+            let draft = self.draft(request.clone(), Some(&known))?;
+            let version = merged_with(if_match, known.etag);
+            let changed = self.estate.write("provisioning service", &name, |id| {
+                self.estate
+                    .store
+                    .update_service(id, known.key, draft.clone(), version)
             });
+            match changed.await {
+                Err(Error::Stale) if version != if_match => {}
+                done => return done.map(|service| (Arc::new(service), false)),
+            }
         }
-        let mut draft = self.draft(request, known.as_deref())?;
-        if let Some(known) = known {
-            let service = self
-                .estate
-                .write("provisioning service", &name, |id| {
-                    self.estate
-                        .store
-                        .update_service(id, known.key, draft.clone(), if_match)
-                })
-                .await?;
-            return Ok((Arc::new(service), false));
-        }
+        Err(Error::Stale)
+    }
+
+    async fn create(
+        &self,
+        request: ServiceRequest,
+        if_match: IfMatch,
+        now: Wall,
+    ) -> Result<(Arc<ProvisioningService>, bool), Error> {
+        let name = request.name.clone();
+        let mut draft = self.draft(request, None)?;
+        let directory = &self.estate.directory;
         if if_match.requires_existing() {
             return Err(missing(&name));
         }

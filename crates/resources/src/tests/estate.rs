@@ -1,14 +1,18 @@
 //! The first start, hubs, provisioning services and their links.
 
+use std::sync::Arc;
+
 use muster_model::estate::Hub;
 use muster_model::{
-    ConsumerGroupName, ErrorCode, HubRights, IfMatch, Json, Location, PartitionCount, PolicyName,
-    SymmetricKey,
+    AccessPolicy, ConsumerGroupName, ErrorCode, HubRights, IfMatch, Json, JsonLimits, Location,
+    PartitionCount, PolicyName, Random, Rights, SymmetricKey,
 };
 
 use super::{NOW, TOKEN, World, dps_name, first_start, group_name, hub_name, hub_request, service_request};
+use crate::testing::LocalChanges;
 use crate::{
-    Error, FirstStart, LinkKey, LinkRequest, MAX_CONSUMER_GROUPS, PolicyDraft, bootstrap, consumer_group_of,
+    Directory, Error, Estate, FirstStart, Hubs, LinkKey, LinkRequest, MAX_CONSUMER_GROUPS, PolicyDraft,
+    Services, bootstrap, consumer_group_of,
 };
 
 fn link(hub: &Hub, key: LinkKey) -> LinkRequest {
@@ -31,6 +35,76 @@ fn given(hub: &Hub, policy: &str) -> LinkKey {
         policy: policy.name.clone(),
         key: policy.secondary.clone(),
     }
+}
+
+/// Another node, which has not yet heard of what changes from now on.
+async fn behind(world: &World) -> Estate {
+    Estate::new(
+        world.store.clone(),
+        Directory::load(world.store.clone()).await.unwrap(),
+        Arc::new(LocalChanges::default()),
+        Arc::new(Random::from_number(2)),
+    )
+}
+
+fn replaced<R: Rights>(policies: &[AccessPolicy<R>]) -> Vec<PolicyDraft<R>> {
+    policies
+        .iter()
+        .map(|one| PolicyDraft {
+            name: one.name.clone(),
+            primary: None,
+            secondary: None,
+            rights: one.rights,
+        })
+        .collect()
+}
+
+fn keys<R: Rights>(policies: &[AccessPolicy<R>]) -> Vec<Vec<u8>> {
+    policies.iter().map(|one| one.primary.bytes().to_vec()).collect()
+}
+
+#[tokio::test]
+async fn what_a_change_leaves_out_does_not_undo_what_others_changed() {
+    let world = World::new().await;
+    let (late, operator) = (behind(&world).await, world.operator());
+    let (old_hub, old_service) = (world.hub(), world.service());
+    let mut locked = hub_request("muster-hub");
+    locked.disable_device_sas = Some(true);
+    locked.policies = replaced(&old_hub.policies);
+    let (hub, _) = world
+        .hubs
+        .put(&operator, locked, IfMatch::Any, NOW)
+        .await
+        .unwrap();
+    let mut rekeyed = service_request("muster-dps");
+    rekeyed.links = Some(Vec::new());
+    rekeyed.policies = replaced(&old_service.policies);
+    let (service, _) = world
+        .services
+        .put(&operator, rekeyed, IfMatch::Any, NOW)
+        .await
+        .unwrap();
+    let tags = Json::parse_object(r#"{"a":"b"}"#, JsonLimits::BODY).unwrap();
+    let mut tagged = hub_request("muster-hub");
+    tagged.tags = Some(tags.clone());
+    let (merged, _) = Hubs::new(late.clone())
+        .put(&operator, tagged, IfMatch::Absent, NOW)
+        .await
+        .unwrap();
+    assert_eq!(merged.tags, tags);
+    assert!(merged.disable_device_sas);
+    assert_eq!(keys(&merged.policies), keys(&hub.policies));
+    assert_ne!(keys(&merged.policies), keys(&old_hub.policies));
+    let mut tagged = service_request("muster-dps");
+    tagged.tags = Some(tags.clone());
+    let (merged, _) = Services::new(late)
+        .put(&operator, tagged, IfMatch::Any, NOW)
+        .await
+        .unwrap();
+    assert_eq!(merged.tags, tags);
+    assert!(merged.links.is_empty());
+    assert_eq!(keys(&merged.policies), keys(&service.policies));
+    assert_ne!(keys(&merged.policies), keys(&old_service.policies));
 }
 
 #[tokio::test]
@@ -133,7 +207,7 @@ async fn changing_a_hub_keeps_what_the_request_leaves_out() {
     let (operator, before) = (world.operator(), world.hub());
     let mut request = hub_request("MUSTER-HUB");
     request.partitions = PartitionCount::new(32);
-    request.tags = Some(Json::parse(r#"{"a":1}"#, muster_model::JsonLimits::BODY).unwrap());
+    request.tags = Some(Json::parse(r#"{"a":1}"#, JsonLimits::BODY).unwrap());
     request.retention_days = Some(7);
     let (after, created) = world
         .hubs
