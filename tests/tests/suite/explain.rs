@@ -287,24 +287,23 @@ macro_rules! fixtures {
         /// The codes that have a fixture.
         const COVERED: &[&str] = &[$($code,)*];
 
-        $(
-            #[test]
-            fn $name() {
-                fixtures!(@check $code, $name $(, $launch)?);
-            }
-        )*
+        $(fixtures!(@test $code, $name $(, $launch)?);)*
     };
     // Other ways to the same code: in another domain, or with another credential.
     (again $($code:literal $name:ident;)*) => {
-        $(
-            #[test]
-            fn $name() {
-                fixtures!(@check $code, $name);
-            }
-        )*
+        $(fixtures!(@test $code, $name);)*
     };
-    (@check $code:literal, $name:ident) => { check($code, Stage::new, fixtures::$name) };
-    (@check $code:literal, $name:ident, $launch:path) => { check($code, $launch, fixtures::$name) };
+    (@test $code:literal, $name:ident) => { fixtures!(@test $code, $name, Stage::new); };
+    (@test $code:literal, $name:ident, $launch:path) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn is_refused_and_explained() {
+                check($code, $launch, fixtures::$name);
+            }
+        }
+    };
 }
 
 fixtures! {
