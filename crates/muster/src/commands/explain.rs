@@ -178,7 +178,7 @@ pub(super) fn plain(value: &str) -> Cow<'_, str> {
 }
 
 /// Says whether a character moves or turns what stands beside it: controls, line and paragraph separators, and the
-/// marks that change the direction of text. Source: Unicode 16, UAX #9 §2, read 2026-11-25.
+/// marks that change the direction of text. Source: Unicode 16, UAX 9 §2, read 2026-11-25.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
