@@ -1,7 +1,7 @@
 //! Trust decisions: which paths by signature lead from a presented leaf to certificates that somebody
 //! configured.
 //!
-//! [`walk`] finds the paths and shows each to its caller, nearest first; what a path is worth (a verified CA
+//! [`walk()`] finds the paths and shows each to its caller, nearest first; what a path is worth (a verified CA
 //! on it, an enrollment group, a common name) is the caller's rule. Nothing here knows hubs, enrollments or
 //! devices, asks a network, or reads a clock.
 //!
