@@ -63,6 +63,9 @@ fn segments(data: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// Does to a segment file what an interrupted write may leave.
+type Tear = fn(&Path);
+
 /// Where the last byte stands that is not zero.
 fn last_byte(path: &Path) -> u64 {
     let bytes = fs::read(path).expect("the segment");
@@ -86,7 +89,7 @@ fn garble(path: &Path, offset: u64) {
 #[test]
 fn a_torn_tail_is_cut_and_said_so() {
     let mut killed = Killed::new();
-    let tears: [(&str, fn(&Path)); 3] = [
+    let tears: [(&str, Tear); 3] = [
         ("truncated", |path| {
             let file = OpenOptions::new().write(true).open(path).expect("the segment");
             file.set_len(last_byte(path) - 5).expect("to truncate");
