@@ -12,6 +12,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::odd::{Odd, chain};
 use crate::stage::{Http, Stage};
 
 /// The name under which devices register.
@@ -436,11 +437,61 @@ fn refusals_are_found_by_number_device_registration_and_address() {
     assert_eq!(text.matches("no-credential").count(), 5, "{text}");
     let unknown = stage.run("muster explain 00000000-0000-4000-8000-000000000000");
     assert_eq!(unknown.code, Some(1), "{}", unknown.stderr);
+    // What is forgotten is gone, and nothing else is.
+    let forget = "curl --fail -X DELETE -H \"Authorization: Bearer $(cat \"$MUSTER_DATA/operator.token\")\" \
+                  'https://localhost/muster/refusals?device=device-09'";
+    assert_eq!(stage.json(forget)["forgotten"], 4);
+    assert_eq!(
+        count("muster explain --device device-09 --last 500 -o json"),
+        Some(0)
+    );
+    assert_eq!(
+        count("muster explain --registration device-01 --last 500 -o json"),
+        Some(3)
+    );
     // Only the operator reads them.
     for header in ["", "-H 'Authorization: Bearer wrong'"] {
         let line = format!("curl -i {header} 'https://localhost/muster/refusals?last=1'");
         Http::parse(&stage.ok(&line)).expect(401);
     }
+}
+
+/// A stranger chooses names, and an operator types what is printed: nothing of a name may run.
+#[test]
+fn a_printed_command_runs_nothing_that_a_stranger_wrote() {
+    let stage = Stage::new();
+    let folder = stage.folder();
+    let name = "r$(touch pwned)`touch pwned`'; touch pwned; '&& touch pwned #\"\\\\";
+    Odd::ca("root").subject(&format!("/CN={name}")).make(folder);
+    Odd::new("device-01").by("root").make(folder);
+    chain(folder, "device-01-chain.pem", &["device-01", "root"]);
+    let registers = Caller::registers(
+        &stage,
+        "device-01",
+        "--cert device-01-chain.pem --key device-01.key",
+    );
+    let refused = registers.ask(&stage).expect("an answer").expect(401);
+    let record = explained(&stage, &tracking(&refused));
+    assert_eq!(record["reason"], "anchor-unknown");
+    stage.ok(record["remedies"][0].as_str().expect("a command"));
+    registers.succeeds(&stage).expect("a hub");
+    // Device ids may hold nearly everything that a shell takes for itself.
+    let id = "d$(touch)'!*?#()=@,%";
+    let path = "d$(touch)%27!*%3F%23()=@,%25";
+    let url = format!("https://{HUB}/devices/{path}/messages/events?api-version=2020-03-13");
+    stage.write("url", &format!("url = \"{url}\"\n"));
+    let sends = Caller::Asks {
+        arguments: "-X POST -d '{}' --cert device-01.pem --key device-01.key --config url".into(),
+    };
+    let refused = sends.ask(&stage).expect("an answer").expect(404);
+    let record = explained(&stage, &tracking(&refused));
+    assert_eq!(
+        (&record["reason"], &record["device"]),
+        (&"device-unknown".into(), &id.into())
+    );
+    stage.ok(record["remedies"][0].as_str().expect("a command"));
+    sends.succeeds(&stage).expect("its message taken");
+    assert!(!folder.join("pwned").exists());
 }
 
 #[test]

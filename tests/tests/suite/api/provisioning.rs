@@ -367,6 +367,16 @@ fn queries_page_with_continuations() {
                 break;
             }
         }
+        for size in ["0", "-1", "many"] {
+            let header = format!("x-ms-max-item-count: {size}");
+            let call = service.send(
+                "POST",
+                &format!("/{path}/query"),
+                &json!({"query": "SELECT *"}),
+                &[&header],
+            );
+            assert!(matches!(call.status, 200 | 400), "{size}: {}", call.status);
+        }
         assert_eq!(sizes, [3, 3, 1]);
         found.sort();
         assert_eq!(found, ids);

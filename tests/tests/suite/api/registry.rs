@@ -237,6 +237,29 @@ fn identities_are_listed_counted_and_written_in_bulk() {
     );
     let _ = bulk(json!([{"id": "b", "importMode": "update", "status": "disabled"}])).expect(200);
     assert_eq!(hub.get("/devices/b").expect(200).json()["status"], "disabled");
+    let twice = bulk(json!([entry("e", "create"), entry("e", "create")])).expect(400);
+    assert_eq!(
+        twice.header("iothub-errorcode"),
+        Some("DeviceDefinedMultipleTimes")
+    );
+    let _ = hub.get("/devices/e").expect(404);
+    for (mode, etag, number) in [
+        ("update", "MA==", "404001"),
+        ("updateIfMatchETag", "bm9uZQ==", "412001"),
+        ("deleteIfMatchETag", "bm9uZQ==", "412001"),
+    ] {
+        let id = if mode == "update" { "nosuch" } else { "c" };
+        let failed = bulk(json!([{"id": id, "importMode": mode, "eTag": etag}]))
+            .expect(400)
+            .json();
+        let code = failed["errors"][0]["errorCode"].to_string();
+        let named = match number {
+            "404001" => "DeviceNotFound",
+            _ => "PreconditionFailed",
+        };
+        assert!(code.contains(number) || code.contains(named), "{mode}: {failed}");
+    }
+    let _ = hub.get("/devices/c").expect(200);
     let listed = hub.get("/devices/?top=2").expect(200).json();
     assert_eq!(listed.as_array().map(Vec::len), Some(2), "{listed}");
     let all = hub.get("/devices?top=5000").expect(200).json();
