@@ -277,7 +277,7 @@ impl Transport for TlsStream {
                         "a record has no end",
                     )));
                 }
-                let count = ready!(poll_receive(&self.socket, cx, sealed.room_mut()))?;
+                let count = ready!(poll_receive(&mut self.socket, cx, sealed.room_mut()))?;
                 if count == 0 {
                     // Without the peer's notice, anyone on the way may have cut the stream.
                     return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
