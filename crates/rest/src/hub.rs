@@ -15,14 +15,15 @@ use crate::problem::Problem;
 pub(crate) fn called(exchange: &mut Exchange<'_>) -> Result<Arc<Hub>, Problem> {
     let backend = exchange.backend;
     let found = match &exchange.host {
-        Host::Hub(name) => {
-            exchange.trail.target = Some(backend.domain.hub(name));
-            backend.directory.hub(name)
-        }
+        Host::Hub(name) => backend.directory.hub(name),
         _ => audience::default_hub(backend),
     };
-    let hub =
-        found.ok_or_else(|| Problem::new(ErrorCode::GenericNotFound).with_reason(ReasonCode::HubUnknown))?;
+    let Some(hub) = found else {
+        if let Host::Hub(name) = &exchange.host {
+            exchange.trail.target = Some(backend.domain.hub(name));
+        }
+        return Err(Problem::new(ErrorCode::GenericNotFound).with_reason(ReasonCode::HubUnknown));
+    };
     exchange.trail.target = Some(backend.domain.hub(&hub.name));
     Ok(hub)
 }

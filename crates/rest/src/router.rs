@@ -163,6 +163,14 @@ pub fn find<O: Copy>(
 }
 
 fn matches(pattern: &str, path: &Path) -> Option<Vec<String>> {
+    let same_start = |segment: &String| match (pattern.as_bytes().first(), segment.as_bytes().first()) {
+        (Some(b'{'), _) => true,
+        (Some(ours), Some(theirs)) => ours.eq_ignore_ascii_case(theirs),
+        _ => false,
+    };
+    if !path.0.first().is_some_and(same_start) {
+        return None;
+    }
     let mut parts = pattern.split('/');
     for segment in &path.0 {
         let part = parts.next()?;
