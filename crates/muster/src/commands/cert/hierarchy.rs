@@ -180,7 +180,7 @@ pub(super) fn show(certificate: &Certificate) -> Outcome {
 
 impl Hierarchy {
     /// Makes a new root and intermediate and writes them; what stands under other names stays.
-    pub(crate) fn create(options: HierarchyOptions) -> Result<Self, Failure> {
+    fn create(options: HierarchyOptions) -> Result<Self, Failure> {
         let random = system_random()?;
         let now = SystemClock::new().wall().to_pki();
         let until = now.plus_days(options.days);
@@ -226,7 +226,7 @@ impl Hierarchy {
     }
 
     /// Opens a hierarchy that was written before.
-    pub(crate) fn open(options: HierarchyOptions) -> Result<Self, Failure> {
+    pub(super) fn open(options: HierarchyOptions) -> Result<Self, Failure> {
         let dir = &options.dir;
         let root = files::issuer(&dir.join(ROOT), &dir.join(ROOT_KEY), &options.pass_phrase)?;
         let intermediate = files::issuer(
@@ -246,19 +246,9 @@ impl Hierarchy {
         })
     }
 
-    /// The path of the root certificate.
-    pub(crate) fn root_file(&self) -> PathBuf {
-        self.options.dir.join(ROOT)
-    }
-
-    /// The path of the intermediate certificate.
-    pub(crate) fn intermediate_file(&self) -> PathBuf {
-        self.options.dir.join(INTERMEDIATE)
-    }
-
     /// Issues a device certificate and writes it with its key, its chain and its PFX, under the device's name; in the
     /// script's layout also under the one name that the script has for the newest device.
-    pub(crate) fn device(&self, name: &str, from_root: bool) -> Result<Certificate, Failure> {
+    fn device(&self, name: &str, from_root: bool) -> Result<Certificate, Failure> {
         check_name(name)?;
         let profile = match self.options.layout {
             Layout::Script => Profile::ScriptLeaf,
