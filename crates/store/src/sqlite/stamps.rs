@@ -39,7 +39,9 @@ impl Stamps {
     /// The number of an identity now.
     pub(crate) fn of(&self, hub: HubKey, id: &str) -> Option<u64> {
         // Pairs with the release in `bump`: who sees the new number reads the database as it was committed.
-        self.0.get(slot(hub, id)).map(|stamp| stamp.load(Ordering::Acquire))
+        self.0
+            .get(slot(hub, id))
+            .map(|stamp| stamp.load(Ordering::Acquire))
     }
 
     /// Moves the numbers of what was changed.

@@ -367,7 +367,11 @@ pub(crate) async fn the_stamp_of_an_identity_moves_with_every_change(subject: &S
         .delete_hub(subject.request(), key, IfMatch::Any)
         .await
         .unwrap();
-    assert_ne!(store.device_stamp(key, &id), deleted, "a hub goes with its identities");
+    assert_ne!(
+        store.device_stamp(key, &id),
+        deleted,
+        "a hub goes with its identities"
+    );
 }
 
 pub(crate) async fn activity_moves_no_version(subject: &Subject) {
