@@ -105,10 +105,10 @@ fn telemetry(stage: &Stage, credential: &str, hub: &str, device: &str) {
     assert!(answer.header("date").is_some());
     assert!(is_guid(answer.header("x-ms-request-id").expect("a request id")));
     assert_eq!(answer.body, "");
-    let events = stage.ok(&format!(
+    let events = stage.ok(
         "curl -H \"Authorization: Bearer $(cat \"$MUSTER_DATA/operator.token\")\" \
-         'https://localhost/muster/hubs/muster-hub/events?from=earliest'"
-    ));
+         'https://localhost/muster/hubs/muster-hub/events?from=earliest'",
+    );
     let event: Value = events
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))

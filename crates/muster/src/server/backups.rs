@@ -4,6 +4,7 @@
 //! be. A backup holds neither private keys nor tokens; `master.key` has to be kept apart from it.
 
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,15 +29,21 @@ impl Backups {
 impl Maintenance for Backups {
     fn backup(&self, folder: &Path) -> Result<(), String> {
         let about = |what: &dyn std::fmt::Display| format!("{}: {what}", folder.display());
-        if folder.exists() {
-            return Err(about(&"it is there already; a backup goes into a new folder"));
-        }
+        let parent = folder
+            .parent()
+            .ok_or_else(|| about(&"a backup goes into a new folder"))?;
+        std::fs::create_dir_all(parent).map_err(|e| about(&e))?;
+        // Made by us and nobody else: what another put there could be open to him.
         for part in [folder.to_owned(), folder.join("registry"), folder.join("log")] {
             DirBuilder::new()
-                .recursive(true)
                 .mode(0o700)
                 .create(&part)
-                .map_err(|e| about(&e))?;
+                .map_err(|error| match error.kind() {
+                    ErrorKind::AlreadyExists => {
+                        about(&"it is there already; a backup goes into a new folder")
+                    }
+                    _ => about(&error),
+                })?;
         }
         self.registry
             .backup(&folder.join("registry/registry.db"))
@@ -45,12 +52,12 @@ impl Maintenance for Backups {
             .log()
             .backup(&folder.join("log"))
             .map_err(|e| about(&e))?;
-        sync(folder).map_err(|e| about(&e))
+        sync(folder, parent).map_err(|e| about(&e))
     }
 }
 
-fn sync(folder: &Path) -> std::io::Result<()> {
-    for part in [folder.join("registry"), folder.join("log"), folder.to_owned()] {
+fn sync(folder: &Path, parent: &Path) -> std::io::Result<()> {
+    for part in [&folder.join("registry"), &folder.join("log"), folder, parent] {
         std::fs::File::open(part)?.sync_all()?;
     }
     Ok(())

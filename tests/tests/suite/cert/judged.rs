@@ -1,6 +1,8 @@
 //! `muster cert check` on chains that something is wrong with: its code, its exit code and its JSON. Certificates are
 //! made by openssl.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::odd::{Odd, chain};
@@ -73,11 +75,8 @@ fn chains_of_any_order_and_with_strangers_are_put_together() {
     }
 }
 
-#[test]
-fn each_fault_of_a_chain_has_its_code() {
-    let stage = Stage::new();
-    hierarchy(&stage);
-    let folder = stage.folder();
+/// Makes certificates around the hierarchy, each with one fault.
+fn faulty(folder: &Path) {
     Odd::ca("stranger").make(folder);
     Odd::ca("root").file("namesake").make(folder);
     let narrow = "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign\n";
@@ -105,6 +104,14 @@ fn each_fault_of_a_chain_has_its_code() {
         .extensions(crate::odd::CA)
         .by("middle")
         .make(folder);
+}
+
+#[test]
+fn each_fault_of_a_chain_has_its_code() {
+    let stage = Stage::new();
+    hierarchy(&stage);
+    let folder = stage.folder();
+    faulty(folder);
     for (parts, more, reason) in [
         (&["device-01"][..], "--anchor root.pem", "chain-incomplete"),
         (
