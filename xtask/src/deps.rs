@@ -71,6 +71,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hyper", &["muster", "muster-client", "muster-net", "muster-rest"]),
     ("indicatif", &["muster"]),
     ("metrics-exporter-prometheus", &["muster"]),
+    ("mimalloc", &["muster"]),
     ("mqtt-protocol-core", &["muster-mqtt"]),
     ("p12-keystore", &["muster-pki"]),
     ("pkcs8", &["muster-pki"]),

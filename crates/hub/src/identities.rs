@@ -1,8 +1,8 @@
 //! The identity registry: device identities as a back end or an operator makes, reads, changes and deletes them.
 //!
 //! Every verb takes a permit of the hub and asks it for the right that it needs. A write whose outcome is unknown is
-//! repeated once under the same request id. Provisioning comes through [`Identities::provision`] with the authority
-//! of a link.
+//! repeated once under the same request id. Provisioning does not come through here: it rests on a link and not on a
+//! permit, and writes by [`Store::ensure_device`].
 
 use std::collections::BTreeSet;
 use std::future::Future;
