@@ -10,6 +10,7 @@ mod access;
 mod api;
 mod bad_input;
 mod cert;
+mod command_line;
 mod durability;
 mod explain;
 mod ground;

@@ -285,8 +285,11 @@ fn a_provisioning_service_has_the_shape_of_the_contract() {
 #[test]
 fn links_are_read_with_key_masked_or_by_name_alone() {
     let key = SymmetricKey::new(vec![5; 32]).unwrap();
-    let connection =
-        crate::sas::ConnectionString::of_policy("ABC.azure-devices.muster.localhost", "iothubowner", &key);
+    let connection = crate::sas::ConnectionString::of_policy(
+        "ABC.azure-devices.muster.localhost",
+        "iothubowner",
+        crate::secret::Secret::from(&key),
+    );
     let body = service_request(&Location::parse("westus").unwrap(), &[connection]);
     let input = ServiceInput::parse(body.as_bytes(), &Domain::default()).unwrap();
     let link = &input.links.unwrap()[0];

@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use muster_model::SymmetricKey;
-
 use crate::error::Error;
 use crate::sas::LONGEST;
 use crate::secret::Secret;
@@ -38,41 +36,21 @@ pub struct ConnectionString {
 
 impl ConnectionString {
     /// The string of a policy of a hub or a provisioning service.
-    pub fn of_policy(host_name: &str, policy: &str, key: &SymmetricKey) -> Self {
+    pub fn of_policy(host_name: &str, policy: &str, key: Secret) -> Self {
         Self {
             host_name: Some(host_name.to_owned()),
             policy: Some(policy.to_owned()),
-            key: Some(Secret::from(key)),
+            key: Some(key),
             ..Self::default()
         }
     }
 
-    /// The string of a device with a key.
-    pub fn of_device(host_name: &str, device_id: &str, key: &SymmetricKey) -> Self {
+    /// The Event Hub compatible string of a hub's policy; the endpoint and the entity are those that the hub tells.
+    pub fn of_event_hub(endpoint: &str, entity: &str, policy: &str, key: Secret) -> Self {
         Self {
-            host_name: Some(host_name.to_owned()),
-            device_id: Some(device_id.to_owned()),
-            key: Some(Secret::from(key)),
-            ..Self::default()
-        }
-    }
-
-    /// The string of a device with a certificate.
-    pub fn of_x509_device(host_name: &str, device_id: &str) -> Self {
-        Self {
-            host_name: Some(host_name.to_owned()),
-            device_id: Some(device_id.to_owned()),
-            x509: true,
-            ..Self::default()
-        }
-    }
-
-    /// The Event Hub compatible string of a hub's policy.
-    pub fn of_event_hub(host_name: &str, entity: &str, policy: &str, key: &SymmetricKey) -> Self {
-        Self {
-            endpoint: Some(format!("sb://{host_name}/")),
+            endpoint: Some(endpoint.to_owned()),
             policy: Some(policy.to_owned()),
-            key: Some(Secret::from(key)),
+            key: Some(key),
             entity_path: Some(entity.to_owned()),
             ..Self::default()
         }

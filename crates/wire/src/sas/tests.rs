@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::secret::Secret;
 
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 const EXPIRY: Wall = Wall::from_seconds(1_800_000_000);
@@ -127,16 +128,27 @@ fn damaged_tokens_are_refused_with_the_field_named() {
 #[test]
 fn connection_strings_are_read_as_they_are_built() {
     let key = SymmetricKey::new(vec![7; 32]).unwrap();
+    let secret = || Secret::from(&key);
     for built in [
-        ConnectionString::of_policy("h.azure-devices.muster.localhost", "iothubowner", &key),
-        ConnectionString::of_device("h.azure-devices.muster.localhost", "a=b", &key),
-        ConnectionString::of_x509_device("h.azure-devices.muster.localhost", "dev"),
-        ConnectionString::of_event_hub("h.azure-devices.muster.localhost", "h", "service", &key),
+        ConnectionString::of_policy("h.azure-devices.muster.localhost", "iothubowner", secret()),
+        ConnectionString::of_event_hub("sb://h.muster.localhost/", "h", "service", secret()),
+        ConnectionString {
+            host_name: Some("h.azure-devices.muster.localhost".to_owned()),
+            device_id: Some("a=b".to_owned()),
+            key: Some(secret()),
+            ..ConnectionString::default()
+        },
+        ConnectionString {
+            host_name: Some("h.azure-devices.muster.localhost".to_owned()),
+            device_id: Some("dev".to_owned()),
+            x509: true,
+            ..ConnectionString::default()
+        },
     ] {
         assert_eq!(ConnectionString::parse(built.build().expose()).unwrap(), built);
         assert!(!format!("{built} {built:?}").contains(key.to_base64().as_str()));
     }
-    let masked = ConnectionString::of_policy("h", "p", &key).masked();
+    let masked = ConnectionString::of_policy("h", "p", secret()).masked();
     assert_eq!(masked, "HostName=h;SharedAccessKeyName=p;SharedAccessKey=****");
     assert!(ConnectionString::parse(&masked).unwrap().has_masked_key());
 }

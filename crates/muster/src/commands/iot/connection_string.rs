@@ -164,13 +164,7 @@ pub(super) fn key(policy: &Value, which: KeyType) -> Result<Secret, Problem> {
 
 /// The connection string of a policy.
 pub(super) fn of_policy(resource: &Resource, policy: &str, key: Secret) -> Result<Secret, Problem> {
-    let string = ConnectionString {
-        host_name: Some(resource.host()?.to_owned()),
-        policy: Some(policy.to_owned()),
-        key: Some(key),
-        ..ConnectionString::default()
-    };
-    Ok(string.build())
+    Ok(ConnectionString::of_policy(resource.host()?, policy, key).build())
 }
 
 fn event_hub(hub: &Resource, policy: &str, key: Secret) -> Result<Secret, Problem> {
@@ -178,15 +172,8 @@ fn event_hub(hub: &Resource, policy: &str, key: Secret) -> Result<Secret, Proble
         hub.document
             .pointer(&format!("/properties/eventHubEndpoints/events/{name}"))
             .and_then(Value::as_str)
-            .map(str::to_owned)
             .ok_or_else(|| Problem::new(format!("the hub {} tells no {name} of its events", hub.name)))
     };
-    let string = ConnectionString {
-        endpoint: Some(property("endpoint")?),
-        policy: Some(policy.to_owned()),
-        key: Some(key),
-        entity_path: Some(property("path")?),
-        ..ConnectionString::default()
-    };
-    Ok(string.build())
+    let (endpoint, entity) = (property("endpoint")?, property("path")?);
+    Ok(ConnectionString::of_event_hub(endpoint, entity, policy, key).build())
 }

@@ -134,6 +134,22 @@ pub(super) async fn run(args: MonitorArgs) -> Done {
     }
 }
 
+/// What is said of a sender beside its id, and the annotations that say it, the newer name last. Source: the event that
+/// the vendor's tool prints, read 2026-11.
+const SENDERS: [(&str, &[&str]); 3] = [
+    ("module", &["iothub-connection-module-id"]),
+    ("interface", &["iothub-interface-name", "dt-dataschema"]),
+    ("component", &["dt-subject"]),
+];
+
+/// The protocol's own fields under the names that the vendor's tool gives them: `content_type` for `content-type`.
+fn system(fields: &Value) -> Value {
+    let fields = fields.as_object().into_iter().flatten();
+    fields
+        .map(|(name, value)| (name.replace('-', "_"), value.clone()))
+        .collect()
+}
+
 fn show(args: &MonitorArgs, device: &str, line: &Value) -> Done {
     let member = |name: &str| line.get(name).cloned().unwrap_or(Value::Null);
     let text = match args.common.output.output {
@@ -148,6 +164,13 @@ fn show(args: &MonitorArgs, device: &str, line: &Value) -> Done {
         Format::Json | Format::Jsonc => {
             let mut event = Map::new();
             event.insert("origin".into(), device.into());
+            for (name, annotations) in SENDERS {
+                let told = annotations.iter().find_map(|name| {
+                    line.pointer(&format!("/annotations/{name}"))
+                        .and_then(Value::as_str)
+                });
+                event.insert(name.into(), told.unwrap_or_default().into());
+            }
             event.insert("payload".into(), member("body"));
             if let Some(encoding) = line.get("bodyEncoding") {
                 event.insert("payloadEncoding".into(), encoding.clone());
@@ -157,7 +180,7 @@ fn show(args: &MonitorArgs, device: &str, line: &Value) -> Done {
             }
             let mut properties = Map::new();
             if args.shows(Shown::Sys) {
-                properties.insert("system".into(), member("properties"));
+                properties.insert("system".into(), system(&member("properties")));
             }
             if args.shows(Shown::App) {
                 properties.insert("application".into(), member("applicationProperties"));

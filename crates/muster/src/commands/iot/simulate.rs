@@ -23,8 +23,8 @@ use crate::server::clock::system_random;
 
 pub(super) const EXAMPLES: &str = "Examples:
   muster iot device simulate --device-id sensor-1 --msg-count 10 --msg-interval 1
-  muster iot device simulate --device-id 'sensor-{n}' --devices 50 --create --msg-count 100 --msg-interval 0
-  muster iot device simulate --device-id 'device-0{n}' --devices 5 \\
+  muster iot device simulate --device-id 'sensor-{i}' --devices 50 --create --msg-count 100 --msg-interval 0
+  muster iot device simulate --device-id 'device-0{i}' --devices 5 \\
       --certificate-file 'certs/{id}-full-chain.cert.pem' --key-file 'private/{id}.key.pem'";
 
 /// Over this temperature a message carries an alert. Source: the X.509 tutorial's device program, read 2026-11.
@@ -32,7 +32,7 @@ const ALERT: i32 = 30;
 
 #[derive(Args, Debug)]
 pub(super) struct SimulateArgs {
-    /// The device id; with more than one device `{n}` in it stands for 1, 2, 3, …
+    /// The device id; with more than one device `{i}` in it stands for 1, 2, 3, …
     #[arg(long, short = 'd', value_name = "ID")]
     device_id: String,
     /// How many devices.
@@ -79,12 +79,12 @@ impl SimulateArgs {
 
     fn ids(&self) -> Vec<String> {
         if self.devices == 1 {
-            return vec![self.device_id.replace("{n}", "1")];
+            return vec![self.device_id.replace("{i}", "1")];
         }
         (1..=self.devices)
             .map(|n| {
-                if self.device_id.contains("{n}") {
-                    self.device_id.replace("{n}", &n.to_string())
+                if self.device_id.contains("{i}") {
+                    self.device_id.replace("{i}", &n.to_string())
                 } else {
                     format!("{}-{n}", self.device_id)
                 }
@@ -239,8 +239,10 @@ async fn create_missing(hub: &Hub, ids: &[String]) -> Done {
             return Err(Problem::new(format!("a device could not be made: {first}")));
         }
     }
-    if !missing.is_empty() {
-        say(&format!("{} devices were made", missing.len()));
+    match missing.len() {
+        0 => {}
+        1 => say("one device was made"),
+        made => say(&format!("{made} devices were made")),
     }
     Ok(())
 }

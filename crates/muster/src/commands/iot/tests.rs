@@ -89,7 +89,7 @@ fn flags_of_devices_and_servers_parse() {
         "muster iot device registration create --rid d --key AAAA --compute-key --scope 0ne00000012",
         "muster iot device send-d2c-message -n my-hub -d d --data {\"temperature\":30} --props a=b;$.ct=application/json",
         "muster iot device send-d2c-message -d d --data x --data-dir /var/lib/muster",
-        "muster iot device simulate -d sensor-{n} --devices 10 --mc 5 --mi 0.5 --create",
+        "muster iot device simulate -d sensor-{i} --devices 10 --mc 5 --mi 0.5 --create",
         "muster iot hub list --data /var/lib/muster -o table",
         "muster iot hub list --data-dir /var/lib/muster --output TSV",
         "muster iot hub list --endpoint https://localhost:8443 --ca ca.pem --token-file operator.token",
