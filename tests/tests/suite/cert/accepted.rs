@@ -131,9 +131,19 @@ fn the_hub_tutorials_layout_is_taken_from_the_subordinate_ca_that_is_uploaded() 
         );
     }
     stage.json("muster iot hub device-identity create --hub-name muster-hub --device-id device-e --auth-method x509_ca");
-    stage.json(
-        "muster iot hub certificate create --hub-name muster-hub --name subca --path subca/subca.crt --verified true",
+    stage.json("muster iot hub certificate create --hub-name muster-hub --name subca --path subca/subca.crt");
+    let coded = stage.json("muster iot hub certificate generate-verification-code --name subca --etag '*'");
+    let code = coded["properties"]["verificationCode"].as_str().expect("a code");
+    stage.ok("openssl genpkey -out pop.key -algorithm RSA -pkeyopt rsa_keygen_bits:2048");
+    stage.ok(&format!(
+        "openssl req -new -key pop.key -out pop.csr -subj /CN={code}"
+    ));
+    stage.ok(
+        "openssl ca -batch -passin pass:secret -config subca/subca.conf -in pop.csr -out pop.crt -extensions client_ext",
     );
+    assert!(stage.ok("head -n 1 pop.crt").starts_with("Certificate:"));
+    let proved = stage.json("muster iot hub certificate verify --name subca --etag '*' --path pop.crt");
+    assert_eq!(proved["properties"]["isVerified"], true);
     stage.ok(
         "curl --fail -X POST --cert subca/d-chain.crt --key subca/private/d.key -d '{}' \
          'https://muster-hub.azure-devices.muster.localhost/devices/device-e/messages/events?api-version=2020-03-13'",
