@@ -232,6 +232,16 @@ fn a_self_signed_device_with_an_individual_enrollment_walks_to_telemetry() {
     assert_eq!(info["subjectName"], "CN=my-x509-device");
     let hub = assigned(&stage, &scope, CREDENTIAL, "my-x509-device", "my-x509-device");
     telemetry(&stage, CREDENTIAL, &hub, "my-x509-device");
+    // One example sends a body with the GET.
+    let operation = register(&stage, &scope, CREDENTIAL, "my-x509-device")
+        .expect(202)
+        .json();
+    let operation = operation["operationId"].as_str().expect("an operation id");
+    let polled = stage.ok(&format!(
+        "curl -L -i -X GET {CREDENTIAL} {JSON} -d '{{\"registrationId\": \"my-x509-device\"}}' \
+         'https://{GLOBAL}/{scope}/registrations/my-x509-device/operations/{operation}?api-version=2021-06-01'"
+    ));
+    Http::parse(&polled).expect(200);
     // The older version that the tutorial uses too.
     let older = stage.ok(&format!(
         "curl -L -i -X PUT {CREDENTIAL} {JSON} -d '{{\"registrationId\": \"my-x509-device\"}}' \
@@ -251,6 +261,20 @@ fn a_device_with_a_chain_and_an_individual_enrollment_walks_to_telemetry() {
     );
     let hub = assigned(&stage, &scope, CHAIN, "device-01", "device-01");
     telemetry(&stage, CHAIN, &hub, "device-01");
+}
+
+#[test]
+fn an_individual_enrollment_may_name_another_device_and_a_chain_may_stop_below_its_root() {
+    let stage = Stage::new();
+    let scope = stage.id_scope();
+    openssl_chain(&stage);
+    stage.json(
+        "muster iot dps enrollment create -g muster --dps-name muster-dps --enrollment-id device-01 \
+         --attestation-type x509 --certificate-path certs/device-01.cert.pem --device-id pump-7",
+    );
+    let leaf = "--cert certs/device-01.cert.pem --key private/device-01.key.pem";
+    let hub = assigned(&stage, &scope, leaf, "device-01", "pump-7");
+    telemetry(&stage, leaf, &hub, "pump-7");
 }
 
 #[test]
