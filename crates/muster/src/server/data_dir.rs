@@ -150,7 +150,7 @@ impl DataDir {
         draft: &Path,
         now: Wall,
     ) -> Result<PathBuf, DataDirError> {
-        let aside = format!("{ASIDE}{}", now.seconds());
+        let aside = self.free_aside(now);
         let kept = draft.join(&aside);
         DirBuilder::new()
             .mode(0o700)
@@ -165,6 +165,18 @@ impl DataDir {
         sync_folder(&self.root)?;
         self.finish_restore()?;
         Ok(self.root.join(aside))
+    }
+
+    /// A name for what is kept aside that no earlier restore has taken; two may come within a second.
+    fn free_aside(&self, now: Wall) -> String {
+        let first = format!("{ASIDE}{}", now.seconds());
+        let mut name = first.clone();
+        let mut turn = 1_u32;
+        while self.root.join(&name).exists() {
+            turn += 1;
+            name = format!("{first}-{turn}");
+        }
+        name
     }
 
     /// Where a restored registry and log wait, whole, for their places.
@@ -473,6 +485,23 @@ mod tests {
         let aside = data.adopt_restored(&lock, &draft, Wall::from_seconds(7)).unwrap();
         assert_eq!(aside, data.root().join("before-restore-7"));
         assert_restored(&data, &aside);
+    }
+
+    #[test]
+    fn a_second_restore_within_a_second_keeps_what_the_first_one_kept() {
+        let (_parent, data, draft) = before_a_restore();
+        let lock = data.lock().unwrap();
+        let first = data.adopt_restored(&lock, &draft, Wall::from_seconds(7)).unwrap();
+        for part in RESTORED {
+            fs::create_dir_all(draft.join(part)).unwrap();
+            fs::write(draft.join(part).join("life"), "newer").unwrap();
+        }
+        let second = data.adopt_restored(&lock, &draft, Wall::from_seconds(7)).unwrap();
+        let life = |folder: &Path| fs::read_to_string(folder.join("log").join("life")).unwrap();
+        assert_eq!(
+            [life(&first), life(&second), life(data.root())],
+            ["old", "new", "newer"]
+        );
     }
 
     #[test]
