@@ -26,6 +26,6 @@ mod server;
 pub use authority::Credential;
 pub use curl::{Answer, Curl, CurlFailure};
 pub use namespace::Namespace;
-pub use run::{Ended, openssl, python, sh, tool, try_openssl};
+pub use run::{Ended, openssl, output, python, sh, tool, try_openssl};
 pub use sas::{derived_key, now, sas_token};
 pub use server::{Launch, Server, binary};

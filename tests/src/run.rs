@@ -125,7 +125,7 @@ pub fn python(folder: &Path, program: &str, arguments: &[&str]) -> Ended {
 }
 
 /// Runs a command to its end.
-pub(crate) fn output(command: &mut Command) -> Ended {
+pub fn output(command: &mut Command) -> Ended {
     match command.output() {
         Ok(output) => output.into(),
         Err(error) => panic!("{command:?} could not be started: {error}"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use muster_bus::local::{LocalChanges, LocalEventLog};
 use muster_bus::log::{self, Incarnation, RealDisk};
 use muster_hub::EventLog;
-use muster_model::{Clock, DpsName, HubName, Location, Random, ResourceGroupName};
+use muster_model::{Clock, DpsName, HubName, Location, Random, ResourceGroupName, Wall};
 use muster_net::{
     Binds, HandshakeFailures, Listener, Server, ServerCertificates, StreamService, Tickets, Tls, TlsSettings,
 };
@@ -27,11 +27,12 @@ use crate::server::background::{self, Work};
 use crate::server::backups::Backups;
 use crate::server::certificates::{self, machine_names};
 use crate::server::clock::{SystemClock, system_random};
-use crate::server::config::{Config, MetricsListen};
+use crate::server::config::{Config, MetricsListen, Names};
 use crate::server::data_dir::{DataDir, DataDirLock};
 use crate::server::handshakes::HandshakeRecords;
 use crate::server::linked_hub::LocalHubs;
 use crate::server::metrics::{MetricsService, install_recorder};
+use crate::server::own_certificates::OwnCertificates;
 use crate::server::readiness::Readiness;
 use crate::server::tickets;
 
@@ -69,6 +70,8 @@ pub(crate) struct Story {
     pub(crate) services: Vec<(String, String)>,
     /// The name that provisioning services share.
     pub(crate) global: String,
+    /// Each certificate of the operator's own: its file, and what it is shown for.
+    pub(crate) own_certificates: Vec<(String, String)>,
     /// Whether a second root was made.
     pub(crate) second_root: bool,
     /// What was cut off the event log at the start.
@@ -226,8 +229,10 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
     let gateway: Arc<dyn StreamService> = Arc::new(Gateway::new(backend));
 
     // TLS.
+    let own = OwnCertificates::load(&config.tls.certificates, clock.wall())?;
     let shown = certificates::ensure(data, &config.names, &random, clock.wall())?;
-    let server_certificates = Arc::new(ServerCertificates::new(shown.identities)?);
+    certificates::publish(data, own.trusted())?;
+    let server_certificates = Arc::new(ServerCertificates::new(own.beside(shown.identities.clone()))?);
     let wall = wall_clock(&clock);
     let keys = tickets::load(data, &random, clock.wall())?;
     let tickets = Arc::new(Tickets::new(&keys.keys(), TICKET_LIFE, Arc::clone(&wall))?);
@@ -265,6 +270,7 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
         ));
         server.serve(listener, None, &service);
     }
+    let own_certificates = own_story(&own, &directory, &domain, &config.names, clock.wall());
     let background = background::start(Work {
         data: data.clone(),
         names: config.names.clone(),
@@ -282,6 +288,8 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
         activity,
         sweeper: muster_dps::Sweeper::new(registrar),
         server_certificates,
+        general: shown.identities,
+        own,
         tickets,
         ticket_keys: keys,
         readiness,
@@ -299,6 +307,7 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
             .collect(),
         global: domain.global(),
         second_root: shown.second_root,
+        own_certificates,
         torn,
         first,
     };
@@ -330,6 +339,24 @@ fn domain_of(config: &Config) -> Result<Domain, Failure> {
     Ok(Domain::new(&config.names.domain)?
         .with_azure_names(config.names.azure_names)
         .with_machine_names(machine_names(&config.names)))
+}
+
+/// Says for which of the server's names each certificate of the operator's own is shown.
+fn own_story(
+    own: &OwnCertificates,
+    directory: &Directory,
+    domain: &Domain,
+    names: &Names,
+    now: Wall,
+) -> Vec<(String, String)> {
+    let mut served = vec![domain.global()];
+    served.extend(directory.hubs().iter().map(|hub| domain.hub(&hub.name)));
+    served.extend(directory.services().iter().map(|one| domain.service(&one.name)));
+    served.extend(machine_names(names));
+    own.present()
+        .iter()
+        .map(|one| (one.file().display().to_string(), one.told(&served, now)))
+        .collect()
 }
 
 fn binds(config: &Config, port: u16) -> Binds {
@@ -456,6 +483,9 @@ impl Story {
         line("subscription", &self.subscription);
         line("CA to be trusted", &data.root_certificate().display().to_string());
         line("operator's token", &data.operator_token().display().to_string());
+        for (file, shown_for) in &self.own_certificates {
+            line("own certificate", &format!("{file}, {shown_for}"));
+        }
         if let Some(address) = self.metrics {
             line("metrics", &format!("http://{address}/metrics"));
         }

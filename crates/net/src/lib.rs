@@ -45,5 +45,6 @@ pub use crate::peer::{Peer, TlsVersion};
 pub use crate::server::{BoxFuture, Server, StreamService};
 pub use crate::stream::{Stream, Transport};
 pub use crate::tls::{
-    ServerCertificates, ServerIdentity, TicketKey, TicketKeys, Tickets, Tls, TlsSettings, WallClock,
+    ServerCertificates, ServerIdentities, ServerIdentity, TicketKey, TicketKeys, Tickets, Tls, TlsSettings,
+    WallClock,
 };

@@ -15,6 +15,7 @@ mod durability;
 mod explain;
 mod ground;
 mod odd;
+mod own_certificates;
 mod raw;
 mod stage;
 mod tutorials;

@@ -4,8 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::{DataArgs, Outcome, print};
+use muster_model::Clock;
+
+use crate::cli::{DataArgs, Failure, Outcome, print};
+use crate::server::clock::SystemClock;
 use crate::server::config::{Config, default_path};
+use crate::server::own_certificates::Own;
 
 /// Looks at the configuration.
 #[derive(Args, Debug)]
@@ -28,6 +32,20 @@ enum ConfigCommand {
 pub(crate) fn run(args: ConfigArgs) -> Outcome {
     let ConfigCommand::Check { file } = args.command;
     let path = file.unwrap_or_else(|| default_path(&args.data.data));
-    Config::load(Some(&path))?;
+    let config = Config::load(Some(&path))?;
+    let now = SystemClock::new().wall();
+    let problems: Vec<String> = config
+        .tls
+        .certificates
+        .iter()
+        .filter_map(|own| match Own::load(own, now) {
+            Ok(own) => own.lapsed(now),
+            Err(error) => Some(error.to_string()),
+        })
+        .map(|problem| format!("{}: tls.certificates: {problem}", path.display()))
+        .collect();
+    if !problems.is_empty() {
+        return Err(Failure::new(problems.join("\n")));
+    }
     print(&format!("{}: good", path.display()))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,9 +15,11 @@ use muster_model::Clock;
 use muster_pki::Certificate;
 
 use crate::cli::{DataArgs, Failure, Outcome, print, say};
+use crate::server::certificates::machine_names;
 use crate::server::clock::SystemClock;
 use crate::server::config::{Config, MetricsListen, default_path};
 use crate::server::data_dir::{DataDir, DataDirError};
+use crate::server::own_certificates::Own;
 
 /// Free space below which a warning is due, in bytes.
 const LITTLE_SPACE: u64 = 1 << 30;
@@ -120,6 +122,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Outcome {
     }
     trust(&data, &mut findings);
     let names = names.unwrap_or_else(|| ready_made_names(&config.names.domain));
+    own_certificates(&config, &names, &mut findings);
     resolution(&names, args, &mut findings)?;
     disk(data.root(), &mut findings);
     show(&findings)
@@ -279,6 +282,50 @@ fn trust(data: &DataDir, findings: &mut Findings) {
             ),
         ),
         Err(error) => findings.bad("trust", format!("{}: {error}", path.display()), "restore it from a backup"),
+    }
+}
+
+/// Checks the certificates that the operator gave.
+fn own_certificates(config: &Config, names: &BTreeSet<String>, findings: &mut Findings) {
+    let now = SystemClock::new().wall();
+    let mut served = machine_names(&config.names);
+    served.extend(names.iter().cloned());
+    for configured in &config.tls.certificates {
+        let key = fs::metadata(&configured.key).map(|file| file.permissions().mode());
+        if let Ok(mode) = key
+            && mode & 0o077 != 0
+        {
+            findings.warn(
+                "trust",
+                format!("{} is open to others", configured.key.display()),
+                format!("chmod 600 {}", configured.key.display()),
+            );
+        }
+        match Own::load(configured, now) {
+            Err(error) => findings.bad(
+                "trust",
+                error.to_string(),
+                "edit [[tls.certificates]] or replace the file",
+            ),
+            Ok(own) if own.lapsed(now).is_some() => {
+                findings.bad(
+                    "trust",
+                    own.told(&served, now),
+                    "replace the file; the server reads it within ten seconds",
+                );
+            }
+            Ok(own) if own.is_of_use(&served) => {
+                findings.good(
+                    "trust",
+                    format!("{}, {}", own.file().display(), own.told(&served, now)),
+                );
+            }
+            Ok(own) => findings.warn(
+                "trust",
+                format!("{}, {}", own.file().display(), own.told(&served, now)),
+                "add its host name to names.hosts, or take a certificate for the names below",
+            ),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use muster_dps::Sweeper;
 use muster_hub::{Activity, EventLog};
 use muster_model::{Clock, Random};
-use muster_net::{ServerCertificates, Tickets};
+use muster_net::{ServerCertificates, ServerIdentity, Tickets};
 use muster_resources::{Changes, Directory, Leases, RefusalLog, Refusals, Routed, Store};
 use muster_store::Registry;
 use tokio::sync::watch;
@@ -18,11 +18,18 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::certificates;
 use super::config::Names;
 use super::data_dir::DataDir;
+use super::own_certificates::OwnCertificates;
 use super::readiness::Readiness;
 use super::tickets::{self, KeptKeys};
 
 /// Age at which an attempt that has not ended is taken up again.
 const STUCK: Duration = Duration::from_secs(15);
+
+/// Time between looks at the certificates that the operator gave.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Time between looks at the server's own certificates: they are renewed months before their end.
+const RENEW: Duration = Duration::from_hours(1);
 
 /// Rows of deleted hubs and services that are removed at once.
 const REAP: usize = 500;
@@ -51,6 +58,10 @@ pub(crate) struct Work {
     pub(crate) activity: Arc<Activity>,
     pub(crate) sweeper: Sweeper,
     pub(crate) server_certificates: Arc<ServerCertificates>,
+    /// The certificates that the server made.
+    pub(crate) general: Vec<ServerIdentity>,
+    /// Those that the operator gave.
+    pub(crate) own: OwnCertificates,
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) ticket_keys: KeptKeys,
     pub(crate) readiness: Arc<Readiness>,
@@ -116,6 +127,8 @@ pub(crate) fn start(work: Work) -> Background {
         activity,
         sweeper,
         server_certificates,
+        mut general,
+        mut own,
         tickets,
         mut ticket_keys,
         readiness,
@@ -241,18 +254,29 @@ pub(crate) fn start(work: Work) -> Background {
     tasks.spawn({
         let mut stop = stopped;
         async move {
-            let mut ticks = interval(Duration::from_hours(1));
+            let mut ticks = interval(LOOK);
+            let mut renewed = clock.mono();
             loop {
                 tokio::select! {
                     _ = ticks.tick() => {}
                     _ = stop.changed() => return,
                 }
                 let now = clock.wall();
-                let shown = certificates::ensure(&data, &names, &random, now);
-                if let Some(shown) = log_failure("renewing the server's certificates", shown) {
+                let mut changed = own.refresh(now);
+                if clock.mono().since(renewed) >= RENEW {
+                    renewed = clock.mono();
+                    let shown = certificates::ensure(&data, &names, &random, now);
+                    if let Some(shown) = log_failure("renewing the server's certificates", shown) {
+                        general = shown.identities;
+                        changed = true;
+                    }
+                }
+                if changed {
+                    let published = certificates::publish(&data, own.trusted());
+                    log_failure("publishing what clients trust", published);
                     log_failure(
                         "showing the server's certificates",
-                        server_certificates.replace(shown.identities),
+                        server_certificates.replace(own.beside(general.clone())),
                     );
                 }
                 if ticket_keys.is_due(now) {

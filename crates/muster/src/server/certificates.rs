@@ -26,6 +26,12 @@ const LEAF_DAYS: u32 = 397;
 /// Days before its end at which a certificate is renewed.
 const RENEW_DAYS: i64 = 132;
 
+/// The server's roots, the present one first.
+const ROOTS: &str = "server-root.pem";
+
+/// What clients of the server trust: its roots, and those of certificates that the operator gave.
+const TRUSTED: &str = "ca.pem";
+
 const ROOT_KEY: &str = "server-root.key";
 const ROOT_NAMES: &str = "server-root.json";
 
@@ -141,6 +147,27 @@ fn leaf_names(names: &Names) -> ServerNames {
     }
 }
 
+/// Writes what clients of the server trust: its roots, then `further`, each once.
+///
+/// # Errors
+/// [`CertificateError::DataDir`].
+pub(crate) fn publish<'a>(
+    data: &DataDir,
+    further: impl IntoIterator<Item = &'a Certificate>,
+) -> Result<(), CertificateError> {
+    let mut text = data
+        .read(ROOTS)?
+        .map(|roots| String::from_utf8_lossy(&roots).into_owned())
+        .unwrap_or_default();
+    for certificate in further {
+        let pem = certificate.pem();
+        if !text.contains(pem.trim_end()) {
+            text.push_str(&pem);
+        }
+    }
+    Ok(data.write_if_changed(TRUSTED, text.as_bytes(), 0o644)?)
+}
+
 /// Reads the server's certificates, and makes or renews what is missing, too old, or short of a name.
 ///
 /// # Errors
@@ -189,11 +216,16 @@ fn ensure_root(
         what: what.to_string(),
     };
     let wanted = permitted(names);
-    let earlier = data.read("ca.pem")?;
+    // Before certificates of the operator's own could be given, both files were one.
+    let earlier = match data.read(ROOTS)? {
+        Some(roots) => Some(roots),
+        None => data.read(TRUSTED)?,
+    };
     if let (Some(pem), Some(key), Some(known)) = (&earlier, data.read(ROOT_KEY)?, data.read(ROOT_NAMES)?) {
         let known: Permitted = serde_json::from_slice(&known).map_err(|e| malformed(ROOT_NAMES, &e))?;
-        let certificate = Certificate::from_text(pem).map_err(|e| malformed("ca.pem", &e))?;
+        let certificate = Certificate::from_text(pem).map_err(|e| malformed(ROOTS, &e))?;
         if known.covers(&wanted) && certificate.not_after() > now.to_pki().plus_days(LEAF_DAYS) {
+            data.write_if_changed(ROOTS, pem, 0o644)?;
             return Ok((
                 Issuer::new(certificate, PrivateKey::from_text(&key, None)?)?,
                 false,
@@ -223,7 +255,7 @@ fn ensure_root(
         trusted.push_str(&String::from_utf8_lossy(pem));
     }
     data.write(ROOT_KEY, key.pkcs8_pem().as_bytes(), 0o600)?;
-    data.write("ca.pem", trusted.as_bytes(), 0o644)?;
+    data.write(ROOTS, trusted.as_bytes(), 0o644)?;
     let names = serde_json::to_vec(&wanted).map_err(|e| malformed(ROOT_NAMES, &e))?;
     data.write(ROOT_NAMES, &names, 0o644)?;
     Ok((Issuer::new(certificate, key)?, earlier.is_some()))

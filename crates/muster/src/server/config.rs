@@ -23,6 +23,8 @@ pub(crate) struct Config {
     pub(crate) listen: Listen,
     /// What it takes from one peer and from all.
     pub(crate) limits: Limits,
+    /// Server certificates of your own, beside those that the server makes for itself.
+    pub(crate) tls: Tls,
     /// How tokens are judged.
     pub(crate) tokens: Tokens,
     /// How long explained refusals are kept, and how many.
@@ -164,6 +166,33 @@ impl Limits {
         limits.handshake_timeout = self.handshake_time.get();
         limits
     }
+}
+
+/// Server certificates of the operator's own, beside those that the server makes for itself.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// Tables `[[tls.certificates]]`, each with absolute paths of PEM files: `certificate` (the server's certificate
+    /// first, then each intermediate), `key` (its private key, without a pass phrase) and `ca` (what its clients
+    /// trust; `ca.pem` in the data directory holds it too from then on). Shown to clients that ask for a name in it,
+    /// `localhost` excepted; with `nameless = true` also to clients that name no server, as those do that connect by
+    /// address. The files are read again within ten seconds when they change.
+    pub(crate) certificates: Vec<OwnCertificate>,
+}
+
+/// A server certificate of the operator's own.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnCertificate {
+    /// The server's certificate first, then each intermediate, in PEM.
+    pub(crate) certificate: PathBuf,
+    /// The private key, in PEM.
+    pub(crate) key: PathBuf,
+    /// What clients of this certificate trust, in PEM.
+    pub(crate) ca: PathBuf,
+    /// Whether it is shown to clients that name no server too.
+    #[serde(default)]
+    pub(crate) nameless: bool,
 }
 
 /// How tokens are judged.
@@ -348,12 +377,14 @@ impl Config {
         })?;
         let mut problems = Vec::new();
         let mut config = Self::default();
-        let known: BTreeSet<&str> = ["names", "listen", "limits", "tokens", "refusals", "output"].into();
+        let known: BTreeSet<&str> =
+            ["names", "listen", "limits", "tls", "tokens", "refusals", "output"].into();
         for (name, value) in table {
             let outcome = match name.as_str() {
                 "names" => value.try_into().map(|part| config.names = part),
                 "listen" => value.try_into().map(|part| config.listen = part),
                 "limits" => value.try_into().map(|part| config.limits = part),
+                "tls" => value.try_into().map(|part| config.tls = part),
                 "tokens" => value.try_into().map(|part| config.tokens = part),
                 "refusals" => value.try_into().map(|part| config.refusals = part),
                 "output" => value.try_into().map(|part| config.output = part),
@@ -414,6 +445,21 @@ impl Config {
                 !span.get().is_zero(),
                 &format!("limits.{name}: more than nothing is due"),
             );
+        }
+        for own in &self.tls.certificates {
+            for (name, path) in [
+                ("certificate", &own.certificate),
+                ("key", &own.key),
+                ("ca", &own.ca),
+            ] {
+                check(
+                    path.is_absolute(),
+                    &format!(
+                        "tls.certificates.{name}: {}: an absolute path is due",
+                        path.display()
+                    ),
+                );
+            }
         }
         check(
             self.tokens.clock_skew.get() <= Duration::from_hours(1),

@@ -288,6 +288,17 @@ impl DataDir {
         write().map_err(io_error(&path))
     }
 
+    /// Writes a file of the directory unless it holds that already.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub(crate) fn write_if_changed(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), DataDirError> {
+        if self.read(name)?.is_some_and(|present| *present == bytes) {
+            return Ok(());
+        }
+        self.write(name, bytes, mode)
+    }
+
     /// Reads the key that seals secrets, or draws it at the first start.
     ///
     /// # Errors

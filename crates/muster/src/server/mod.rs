@@ -9,5 +9,6 @@ pub(crate) mod data_dir;
 pub(crate) mod handshakes;
 pub(crate) mod linked_hub;
 pub(crate) mod metrics;
+pub(crate) mod own_certificates;
 pub(crate) mod readiness;
 pub(crate) mod tickets;

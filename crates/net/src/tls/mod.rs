@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::limits::Limits;
 
 pub(crate) use self::handshake::{Rejection, accept, linger};
-pub use self::identity::{ServerCertificates, ServerIdentity};
+pub use self::identity::{ServerCertificates, ServerIdentities, ServerIdentity};
 pub use self::tickets::{TicketKey, TicketKeys, Tickets};
 use self::verifier::PossessionVerifier;
 pub(crate) use self::verifier::Witness;

@@ -109,7 +109,7 @@ impl Fixture {
         std::fs::write(&ca_file, &identities[0].chain[0]).unwrap();
         crate::certificates::openssl(folder.path(), "x509 -inform DER -in server.der -out server.pem");
         let certificates =
-            Arc::new(ServerCertificates::new(identities.iter().map(identity).collect()).unwrap());
+            Arc::new(ServerCertificates::new(identities.iter().map(identity).collect::<Vec<_>>()).unwrap());
         let tickets =
             Arc::new(Tickets::new(&ticket_keys(1, None), Duration::from_hours(24), wall()).unwrap());
         let tls = Tls::new(TlsSettings {
