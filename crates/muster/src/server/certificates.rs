@@ -364,8 +364,32 @@ mod tests {
         };
         let shown = ensure(&data, &names, &random, NOW).unwrap();
         assert!(shown.second_root);
+        publish(&data, []).unwrap();
         let roots = Certificate::all_from_text(&data.read("ca.pem").unwrap().unwrap()).unwrap();
         assert_eq!(roots.len(), 2);
         assert!(!ensure(&data, &names, &random, NOW).unwrap().second_root);
+    }
+
+    #[test]
+    fn what_clients_trust_follows_the_certificates_that_were_given() {
+        let (_parent, data) = fresh();
+        ensure(&data, &Names::default(), &Random::from_number(1), NOW).unwrap();
+        let given = Certificate::from_text(&data.read("server-ec.pem").unwrap().unwrap()).unwrap();
+        let trusted = || Certificate::all_from_text(&data.read(TRUSTED).unwrap().unwrap()).unwrap();
+        publish(&data, [&given, &given]).unwrap();
+        assert_eq!(trusted().len(), 2);
+        publish(&data, []).unwrap();
+        assert_eq!(trusted().len(), 1);
+        // A data directory from before the roots had a file of their own.
+        std::fs::rename(data.root().join(TRUSTED), data.root().join("kept")).unwrap();
+        std::fs::remove_file(data.root().join(ROOTS)).unwrap();
+        std::fs::rename(data.root().join("kept"), data.root().join(TRUSTED)).unwrap();
+        assert!(
+            !ensure(&data, &Names::default(), &Random::from_number(2), NOW)
+                .unwrap()
+                .second_root
+        );
+        publish(&data, []).unwrap();
+        assert_eq!(trusted().len(), 1);
     }
 }
