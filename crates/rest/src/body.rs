@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use muster_net::time::timeout;
 use tokio::sync::mpsc;
 
 /// The body of an answer.
@@ -72,11 +74,36 @@ pub(crate) enum ReadError {
     TooLong(usize),
 }
 
+/// Most bytes of a body that are thrown away so that its sender gets to read why it is refused.
+const DISCARDED: u64 = 1 << 20;
+
+/// How long is waited for such bytes.
+const DISCARDING: Duration = Duration::from_secs(2);
+
+/// Reads on and throws away what comes, within bounds. A connection that is closed while its client still sends is
+/// reset, and the answer that was on its way is lost with it.
+pub(crate) async fn discard(body: &mut Incoming) {
+    // Who announces more than is thrown away is not waited for.
+    if body.size_hint().lower() > DISCARDED {
+        return;
+    }
+    let discarding = async {
+        let mut seen = 0;
+        while seen <= DISCARDED
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            seen += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+    };
+    // Late or not: what matters is that the bounds held.
+    let _ = timeout(DISCARDING, discarding).await;
+}
+
 /// Reads a body of at most `limit` bytes.
 ///
 /// # Errors
 /// [`ReadError`].
-pub(crate) async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, ReadError> {
+pub(crate) async fn read(body: &mut Incoming, limit: usize) -> Result<Bytes, ReadError> {
     // A length that is announced and too long is refused before anything is read.
     if body.size_hint().lower() > limit as u64 {
         return Err(ReadError::TooLong(limit));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::HOST;
+use http::header::{EXPECT, HOST};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use muster_model::{ErrorCode, ReasonCode, TrackingId};
@@ -11,7 +11,7 @@ use muster_wire::fault::Fault;
 use muster_wire::host::Host;
 
 use crate::backend::Backend;
-use crate::body::Answer;
+use crate::body::{self, Answer};
 use crate::caller::Caller;
 use crate::exchange::{Exchange, Trail, json, set_header};
 use crate::operations::{ROUTES, run};
@@ -67,6 +67,10 @@ pub(crate) async fn dispatch(
         Err(error) => ("none", Err(Problem::bad_path(exchange.surface, error))),
         Ok(path) => route(&mut exchange, &head.method, &path).await,
     };
+    // Who waits to be told to go on is told the answer instead, and sends nothing.
+    if let (Some(body), false) = (&mut exchange.body, exchange.headers.contains_key(EXPECT)) {
+        body::discard(body).await;
+    }
     match outcome {
         Ok(response) => Done {
             response,

@@ -77,11 +77,15 @@ impl Exchange<'_> {
 
     /// Reads the body, within `limit` bytes and the time that callers are given.
     pub(crate) async fn read_body(&mut self, limit: usize) -> Result<Bytes, Problem> {
-        let Some(incoming) = self.body.take() else {
+        // It stays where it is until it was read whole: what is left of it is thrown away before the answer goes out.
+        let Some(incoming) = &mut self.body else {
             return Ok(Bytes::new());
         };
         match muster_net::time::timeout(self.backend.config.body_time, body::read(incoming, limit)).await {
-            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Ok(bytes)) => {
+                self.body = None;
+                Ok(bytes)
+            }
             Ok(Err(error)) => Err(Problem::body(self.surface, &error)),
             Err(_) => Err(Problem::body(self.surface, &ReadError::Slow)),
         }

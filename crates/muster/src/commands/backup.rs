@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use http::Method;
@@ -20,6 +21,9 @@ use crate::serve::incarnation;
 use crate::server::backups::Backups;
 use crate::server::clock::{SystemClock, system_random};
 use crate::server::data_dir::{DataDir, DataDirError};
+
+/// Microseconds of a second.
+const SECOND: i64 = 1_000_000;
 
 /// Writes a backup of registry and event log into a new folder, while the server runs or not.
 ///
@@ -108,7 +112,7 @@ fn by_server(data: &DataDir, folder: &Path) -> Outcome {
         .ok_or_else(|| Failure::new("the operator's token is not there"))?;
     let trust = Trust::Roots(fs::read(data.root_certificate())?);
     let http = Http::new("localhost", address.port(), Some(address), &trust, None)?
-        .with_call_time(std::time::Duration::from_hours(1));
+        .with_call_time(Duration::from_hours(1));
     let call = Call::new(Method::POST, "/muster/backups")
         .header(http::header::AUTHORIZATION, &format!("Bearer {}", *token))
         .json(serde_json::json!({ "path": folder }).to_string());
@@ -165,6 +169,11 @@ pub(crate) fn restore_backup(args: &RestoreArgs) -> Outcome {
         now.micros(),
     )?;
     let aside = data.adopt_restored(&lock, &draft, now)?;
+    // Positions go on from the second of the restore: one that followed within the same second would give out again
+    // what this life gives out first.
+    while SystemClock::new().wall().micros() / SECOND == now.micros() / SECOND {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     drop(lock);
     say(&format!(
         "restored as life {} of the data; what was there lies in {}",
