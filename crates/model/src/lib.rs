@@ -1,6 +1,6 @@
 //! The nouns of Muster as values that cannot be built wrong.
 //!
-//! Ids, certificates' owners, messages, enrollments, registration states, device identities, entity tags, error codes
+//! Ids, certificates' owners, messages, enrollments, registration states, device identities, subscriptions, entity tags, error codes
 //! and the clock. Constructors return the checked type; later code does not check again. Nothing here knows a protocol,
 //! a store or a text of Azure's wire: texts are made and read in `wire`.
 
@@ -19,6 +19,7 @@ pub mod message;
 pub mod random;
 pub mod reason;
 pub mod refusal;
+pub mod subscription;
 pub mod twin;
 
 pub use access::{AccessPolicy, DpsRights, HubRights, Rights, SasToken, SymmetricKey};
@@ -36,3 +37,4 @@ pub use key::{
 };
 pub use random::Random;
 pub use reason::ReasonCode;
+pub use subscription::{Assurance, Channel, Subscriptions};
