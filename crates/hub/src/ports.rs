@@ -6,7 +6,7 @@ use muster_model::identity::{
     Authentication, DeviceCounts, DeviceIdentity, DeviceStatus, Provenance, StatusReason,
 };
 use muster_model::twin::{InitialTwin, Twin};
-use muster_model::{DeviceId, HubKey, IfMatch, RequestId, Wall};
+use muster_model::{DeviceId, GenerationId, HubKey, IfMatch, RequestId, Subscriptions, Wall};
 use muster_resources::{StoreError, WriteError};
 
 /// A device identity as a caller wants it.
@@ -68,7 +68,7 @@ pub struct DeviceSelector {
     pub limit: usize,
 }
 
-/// Keeps the identity registry.
+/// Keeps the identity registry, and what belongs to each identity in it.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Reads an identity; `None` also when the hub is gone.
@@ -114,7 +114,7 @@ pub trait Store: Send + Sync {
         now: Wall,
     ) -> Result<DeviceIdentity, WriteError>;
 
-    /// Deletes an identity with its twin.
+    /// Deletes an identity with its twin and its subscriptions.
     ///
     /// # Errors
     /// [`WriteError::Missing`], [`WriteError::Stale`].
@@ -126,8 +126,8 @@ pub trait Store: Send + Sync {
         if_match: IfMatch,
     ) -> Result<(), WriteError>;
 
-    /// Makes or changes an identity for provisioning. An existing one is overwritten and enabled; a repeat of the
-    /// request id changes nothing and answers the same.
+    /// Makes or changes an identity for provisioning. An existing one is overwritten and enabled, and keeps its generation
+    /// and its subscriptions; a repeat of the request id changes nothing and answers the same.
     ///
     /// # Errors
     /// [`WriteError::Missing`] when the hub is gone.
@@ -141,6 +141,38 @@ pub trait Store: Send + Sync {
 
     /// Reads a twin.
     async fn twin(&self, hub: HubKey, id: &DeviceId) -> Result<Option<Twin>, StoreError>;
+
+    /// Reads the subscriptions that outlive the connections of a device. `None` when none were kept, also when device or
+    /// hub are gone; empty when the device is remembered and has subscribed to nothing.
+    async fn subscriptions(&self, hub: HubKey, id: &DeviceId) -> Result<Option<Subscriptions>, StoreError>;
+
+    /// Keeps the subscriptions of a device, in place of those kept before. They belong to this generation: whoever
+    /// deletes the identity or its hub removes them, and one made anew under the same id has none. No version and no
+    /// stamp moves.
+    ///
+    /// # Errors
+    /// [`WriteError::Missing`] when the device is gone or has another generation.
+    async fn keep_subscriptions(
+        &self,
+        request: RequestId,
+        hub: HubKey,
+        id: &DeviceId,
+        generation: GenerationId,
+        subscriptions: Subscriptions,
+    ) -> Result<(), WriteError>;
+
+    /// Forgets that a device is to be remembered. What is not there is forgotten already, also when device or hub are
+    /// gone. No version and no stamp moves.
+    ///
+    /// # Errors
+    /// [`WriteError::Missing`] when the device has another generation.
+    async fn forget_subscriptions(
+        &self,
+        request: RequestId,
+        hub: HubKey,
+        id: &DeviceId,
+        generation: GenerationId,
+    ) -> Result<(), WriteError>;
 
     /// Notes when devices last did something; no version moves, and what can't be written is dropped.
     async fn note_activity(&self, seen: Vec<(HubKey, DeviceId, Wall)>) -> Result<(), StoreError>;

@@ -21,7 +21,7 @@ use muster_model::refusal::ExplainedRefusal;
 use muster_model::twin::Twin;
 use muster_model::{
     CaCertificate, CertificateName, CertificateOwner, DeviceId, DpsKey, ETag, GenerationId, HubKey, Random,
-    RequestId, ResourceGroupName, SubscriptionId, TrustVersion, Wall,
+    RequestId, ResourceGroupName, SubscriptionId, Subscriptions, TrustVersion, Wall,
 };
 use muster_resources::{Lease, StoreError};
 
@@ -174,6 +174,7 @@ struct State {
     leases: BTreeMap<&'static str, (String, Lease)>,
     devices: BTreeMap<(HubKey, DeviceId), DeviceIdentity>,
     twins: BTreeMap<(HubKey, DeviceId), Twin>,
+    device_subscriptions: BTreeMap<(HubKey, DeviceId), Subscriptions>,
     individuals: BTreeMap<(DpsKey, String), IndividualEnrollment>,
     enrollment_groups: BTreeMap<(DpsKey, String), EnrollmentGroup>,
     registrations: BTreeMap<(DpsKey, String), (RegistrationState, Option<NewOperation>)>,

@@ -30,6 +30,7 @@ mod resources;
 mod rotate;
 mod service;
 mod stamps;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -53,7 +54,10 @@ use stamps::Stamps;
 use unit::{Meta, Unit};
 use writer::Writer;
 
-const MIGRATIONS: &[open::Migration] = &[include_str!("sqlite/migrations/0001_registry.sql")];
+const MIGRATIONS: &[open::Migration] = &[
+    include_str!("sqlite/migrations/0001_registry.sql"),
+    include_str!("sqlite/migrations/0002_subscriptions.sql"),
+];
 /// Page cache of the connection that writes, in KiB; that of each reader is 1 MiB.
 const WRITER_CACHE_KIB: i64 = 8 * 1024;
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use muster_model::identity::{Authentication, DeviceCounts, DeviceIdentity, DeviceStatus};
 use muster_model::twin::Twin;
-use muster_model::{DeviceId, ETag, GenerationId, HubKey, IfMatch, Partition, Position, RequestId, Wall};
+use muster_model::{
+    DeviceId, ETag, GenerationId, HubKey, IfMatch, Partition, Position, RequestId, Subscriptions, Wall,
+};
 use muster_resources::{StoreError, WriteError};
 
 use crate::event_log::{
@@ -227,6 +229,31 @@ impl Store for MemoryRegistry {
 
     async fn twin(&self, _hub: HubKey, _id: &DeviceId) -> Result<Option<Twin>, StoreError> {
         Ok(None)
+    }
+
+    async fn subscriptions(&self, _hub: HubKey, _id: &DeviceId) -> Result<Option<Subscriptions>, StoreError> {
+        Ok(None)
+    }
+
+    async fn keep_subscriptions(
+        &self,
+        _request: RequestId,
+        _hub: HubKey,
+        _id: &DeviceId,
+        _generation: GenerationId,
+        _subscriptions: Subscriptions,
+    ) -> Result<(), WriteError> {
+        Err(StoreError::Unavailable("nothing here subscribes".to_owned()).into())
+    }
+
+    async fn forget_subscriptions(
+        &self,
+        _request: RequestId,
+        _hub: HubKey,
+        _id: &DeviceId,
+        _generation: GenerationId,
+    ) -> Result<(), WriteError> {
+        Err(StoreError::Unavailable("nothing here subscribes".to_owned()).into())
     }
 
     async fn note_activity(&self, seen: Vec<(HubKey, DeviceId, Wall)>) -> Result<(), StoreError> {

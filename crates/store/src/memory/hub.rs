@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use muster_hub::ports::{DeviceDraft, DeviceSelector, EnsuredDevice, ProvisionedDevice, Store, TwinChange};
 use muster_model::identity::{DeviceCounts, DeviceIdentity, DeviceStatus};
 use muster_model::twin::Twin;
-use muster_model::{DeviceId, HubKey, IfMatch, RequestId, Wall};
+use muster_model::{DeviceId, GenerationId, HubKey, IfMatch, RequestId, Subscriptions, Wall};
 use muster_resources::{StoreError, WriteError};
 
 use super::resources::matching;
@@ -148,6 +148,7 @@ impl Store for Memory {
             let key = (hub, id.clone());
             state.devices.remove(&key);
             state.twins.remove(&key);
+            state.device_subscriptions.remove(&key);
             state.trust_moved();
             Ok(())
         })
@@ -220,6 +221,53 @@ impl Store for Memory {
         self.read(|state| {
             let there = state.device(hub, id).is_some();
             there.then(|| state.twins.get(&(hub, id.clone())).cloned().unwrap_or_default())
+        })
+        .await
+    }
+
+    async fn subscriptions(&self, hub: HubKey, id: &DeviceId) -> Result<Option<Subscriptions>, StoreError> {
+        self.read(|state| {
+            state.device(hub, id)?;
+            state.device_subscriptions.get(&(hub, id.clone())).cloned()
+        })
+        .await
+    }
+
+    async fn keep_subscriptions(
+        &self,
+        request: RequestId,
+        hub: HubKey,
+        id: &DeviceId,
+        generation: GenerationId,
+        subscriptions: Subscriptions,
+    ) -> Result<(), WriteError> {
+        self.once(request, false, |state| {
+            match state.device(hub, id) {
+                Some(device) if device.generation == generation => {}
+                _ => return Err(Fault::Missing),
+            }
+            state
+                .device_subscriptions
+                .insert((hub, id.clone()), subscriptions);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn forget_subscriptions(
+        &self,
+        request: RequestId,
+        hub: HubKey,
+        id: &DeviceId,
+        generation: GenerationId,
+    ) -> Result<(), WriteError> {
+        self.once(request, false, |state| {
+            match state.device(hub, id) {
+                Some(device) if device.generation != generation => return Err(Fault::Missing),
+                Some(_) => state.device_subscriptions.remove(&(hub, id.clone())),
+                None => None,
+            };
+            Ok(())
         })
         .await
     }

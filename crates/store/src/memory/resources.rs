@@ -512,6 +512,8 @@ impl State {
         };
         self.devices.retain(|(hub, _), _| stays(hubs.contains_key(hub)));
         self.twins.retain(|(hub, _), _| stays(hubs.contains_key(hub)));
+        self.device_subscriptions
+            .retain(|(hub, _), _| stays(hubs.contains_key(hub)));
         self.individuals
             .retain(|(service, _), _| stays(services.contains_key(service)));
         self.enrollment_groups

@@ -11,8 +11,8 @@ use super::cells::Cells;
 use super::credential::{AuthenticationRow, ProvenanceRow};
 use super::stamps::Moved;
 use super::unit::Unit;
-use super::{hub, twin};
-use crate::document::{Stored, decode, encode};
+use super::{hub, subscription, twin};
+use crate::document::{self, Stored, decode, encode};
 use crate::fault::{Fault, checked, present};
 use crate::seal::{Place, Sealer};
 
@@ -154,6 +154,31 @@ pub(crate) fn load(
     rows.next()?.map(|row| read(row, sealer)).transpose()
 }
 
+/// What of a document names the generation; the rest is neither read nor opened.
+#[derive(Deserialize)]
+struct GenerationRow {
+    generation: u64,
+}
+
+/// Reads the generation of a device; nothing when the hub is gone.
+pub(crate) fn generation(
+    sql: &Connection,
+    hub: HubKey,
+    id: &DeviceId,
+) -> Result<Option<GenerationId>, Fault> {
+    let mut statement = sql.prepare_cached(
+        "SELECT document FROM device
+         WHERE hub = ?1 AND id = ?2 AND EXISTS (SELECT 1 FROM hub WHERE key = ?1)",
+    )?;
+    let mut rows = statement.query(params![hub.get().cast_signed(), id.as_str()])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let text: String = Cells::new(row, TABLE).next("document")?;
+    let row: GenerationRow = document::read(TABLE, "document", &text)?;
+    Ok(Some(GenerationId::new(row.generation)))
+}
+
 pub(crate) fn list(
     sql: &Connection,
     sealer: &Sealer,
@@ -276,6 +301,7 @@ pub(crate) fn delete(
         .execute(params![hub.get().cast_signed(), id.as_str()])?;
     unit.moved.push(Moved::device(hub, id.as_str()));
     twin::delete(unit, hub, id.as_str())?;
+    subscription::delete(unit, hub, id.as_str())?;
     count(unit, hub, Some(old.status), None)?;
     unit.trust_moved();
     Ok(())

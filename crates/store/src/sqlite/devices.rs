@@ -1,13 +1,13 @@
-//! The store of the hubs: the identity registry and the twins.
+//! The store of the hubs: the identity registry, the twins and the subscriptions.
 
 use async_trait::async_trait;
 use muster_hub::ports::{DeviceDraft, DeviceSelector, EnsuredDevice, ProvisionedDevice, Store};
 use muster_model::identity::{DeviceCounts, DeviceIdentity};
 use muster_model::twin::Twin;
-use muster_model::{DeviceId, HubKey, IfMatch, RequestId, Wall};
+use muster_model::{DeviceId, GenerationId, HubKey, IfMatch, RequestId, Subscriptions, Wall};
 use muster_resources::{StoreError, WriteError};
 
-use super::{Registry, device};
+use super::{Registry, device, subscription};
 
 /// Activity notes in one unit of work: the flush of a large fleet must not hold up other writes.
 const NOTES: usize = 500;
@@ -104,6 +104,45 @@ impl Store for Registry {
         Ok(self
             .readers
             .snapshot(|sql| device::load_twin(sql, &self.sealer, hub, id))?)
+    }
+
+    async fn subscriptions(&self, hub: HubKey, id: &DeviceId) -> Result<Option<Subscriptions>, StoreError> {
+        Ok(self
+            .readers
+            .read(|sql| subscription::load(sql, &self.sealer, hub, id))?)
+    }
+
+    async fn keep_subscriptions(
+        &self,
+        request: RequestId,
+        hub: HubKey,
+        id: &DeviceId,
+        generation: GenerationId,
+        subscriptions: Subscriptions,
+    ) -> Result<(), WriteError> {
+        let id = id.clone();
+        self.write(move |unit| {
+            unit.once(request, "keep_subscriptions", |unit| {
+                subscription::keep(unit, hub, &id, generation, &subscriptions)
+            })
+        })
+        .await
+    }
+
+    async fn forget_subscriptions(
+        &self,
+        request: RequestId,
+        hub: HubKey,
+        id: &DeviceId,
+        generation: GenerationId,
+    ) -> Result<(), WriteError> {
+        let id = id.clone();
+        self.write(move |unit| {
+            unit.once(request, "forget_subscriptions", |unit| {
+                subscription::forget(unit, hub, &id, generation)
+            })
+        })
+        .await
     }
 
     async fn note_activity(&self, seen: Vec<(HubKey, DeviceId, Wall)>) -> Result<(), StoreError> {

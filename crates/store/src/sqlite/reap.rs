@@ -13,6 +13,8 @@ use crate::fault::Fault;
 const HUB: &[&str] = &[
     "DELETE FROM device WHERE hub = ?1 AND id IN (SELECT id FROM device WHERE hub = ?1 LIMIT ?2)",
     "DELETE FROM twin WHERE rowid IN (SELECT rowid FROM twin WHERE hub = ?1 LIMIT ?2)",
+    "DELETE FROM device_subscription WHERE hub = ?1 AND id IN
+         (SELECT id FROM device_subscription WHERE hub = ?1 LIMIT ?2)",
     "DELETE FROM certificate WHERE rowid IN
          (SELECT rowid FROM certificate WHERE kind = 2 AND owner = ?1 LIMIT ?2)",
     "DELETE FROM trust_change WHERE kind = 4 AND owner = ?1 AND name IN

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use muster_dps::ports::{Store as _, WriteMode};
 use muster_hub::ports::{DeviceSelector, Store as _};
-use muster_model::{DeviceId, IfMatch, Random, RequestId, TrustVersion, Wall};
+use muster_model::{DeviceId, IfMatch, Random, RequestId, Subscriptions, TrustVersion, Wall};
 use muster_resources::{Refusals as _, Store as _, StoreError, WriteError};
 use muster_store::{
     MasterKeys, OpenError, RefusalBounds, RefusalFile, Registry, begin_new_incarnation, check,
@@ -323,6 +323,50 @@ async fn a_damaged_row_is_named_and_the_others_are_read() {
 }
 
 #[tokio::test]
+async fn damaged_subscriptions_are_named_and_can_be_written_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = open(directory.path());
+    let hub = furnish(&registry).await;
+    let device = registry.device(hub, &device_id("Dev")).await.unwrap().unwrap();
+    for (document, detail) in [
+        ("{\"v\":2,\"d\":{}}", "form 2"),
+        ("{\"v\":1,\"d\":{}}", "missing field"),
+        (
+            "{\"v\":1,\"d\":{\"channels\":{\"carrierPigeon\":\"atMostOnce\"}}}",
+            "unknown variant",
+        ),
+        (
+            "{\"v\":1,\"d\":{\"channels\":{\"deviceBound\":\"surely\"}}}",
+            "unknown variant",
+        ),
+        ("", "EOF"),
+    ] {
+        database(directory.path())
+            .execute(
+                "REPLACE INTO device_subscription (hub, id, document) VALUES (?1, 'Dev', ?2)",
+                rusqlite::params![hub.get().cast_signed(), document],
+            )
+            .unwrap();
+        let error = registry.subscriptions(hub, &device.id).await.unwrap_err();
+        assert!(
+            matches!(
+                &error,
+                StoreError::Damaged { table: "device_subscription", column: "document", detail: found }
+                    if found.contains(detail)
+            ),
+            "{error:?}"
+        );
+    }
+    let random = Random::from_number(16);
+    let none = Subscriptions::default();
+    registry
+        .keep_subscriptions(request(&random), hub, &device.id, device.generation, none.clone())
+        .await
+        .unwrap();
+    assert_eq!(registry.subscriptions(hub, &device.id).await.unwrap(), Some(none));
+}
+
+#[tokio::test]
 async fn a_newer_form_and_a_strange_key_are_refused_without_a_change() {
     let directory = tempfile::tempdir().unwrap();
     let hub = furnish(&open(directory.path())).await;
@@ -336,13 +380,13 @@ async fn a_newer_form_and_a_strange_key_are_refused_without_a_change() {
             newer,
             Err(OpenError::Newer {
                 found: 99,
-                known: 1,
+                known: 2,
                 ..
             })
         ),
         "{newer:?}"
     );
-    sql.pragma_update(None, "user_version", 1).unwrap();
+    sql.pragma_update(None, "user_version", 2).unwrap();
     let found = open(directory.path())
         .device(hub, &device_id("Dev"))
         .await
@@ -355,6 +399,40 @@ async fn a_newer_form_and_a_strange_key_are_refused_without_a_change() {
     .unwrap();
     let none = open_with(directory.path(), &MasterKeys::only(key(7)));
     assert!(matches!(none, Err(OpenError::File { .. })), "{none:?}");
+}
+
+#[tokio::test]
+async fn a_registry_of_the_first_form_is_brought_to_the_newest_and_keeps_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = open(directory.path());
+    let hub = furnish(&registry).await;
+    let before = registry.device(hub, &device_id("Dev")).await.unwrap().unwrap();
+    drop(registry);
+    // Undoes what came after the first form.
+    database(directory.path())
+        .execute_batch("DROP TABLE device_subscription; PRAGMA user_version = 1;")
+        .unwrap();
+    let copy = directory.path().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(directory.path().join("registry.db"), copy.join("registry.db")).unwrap();
+    begin_new_incarnation(&copy.join("registry.db"), 1).unwrap();
+    for directory in [directory.path(), &copy] {
+        let registry = open(directory);
+        assert_eq!(
+            registry.device(hub, &before.id).await.unwrap().as_ref(),
+            Some(&before)
+        );
+        assert_eq!(registry.subscriptions(hub, &before.id).await.unwrap(), None);
+        let none = Subscriptions::default();
+        let random = Random::from_number(15);
+        registry
+            .keep_subscriptions(request(&random), hub, &before.id, before.generation, none.clone())
+            .await
+            .unwrap();
+        drop(registry);
+        let registry = open(directory);
+        assert_eq!(registry.subscriptions(hub, &before.id).await.unwrap(), Some(none));
+    }
 }
 
 #[tokio::test]

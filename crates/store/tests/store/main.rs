@@ -9,6 +9,7 @@ mod resources;
 mod retry;
 mod sample;
 mod subject;
+mod subscriptions;
 
 /// Runs each case on SQLite, in memory, and in memory with mischief behind a caller that repeats.
 macro_rules! contract {
@@ -65,4 +66,11 @@ contract! {
     resources::rows_left_behind_are_reaped_under_a_fence,
     resources::a_lease_has_one_holder_and_rising_fences,
     resources::facts_are_drawn_once,
+    subscriptions::subscriptions_are_kept_replaced_and_forgotten,
+    subscriptions::a_repeat_of_older_subscriptions_changes_nothing,
+    subscriptions::subscriptions_move_no_version,
+    subscriptions::subscriptions_go_with_their_identity,
+    subscriptions::provisioning_keeps_subscriptions_unless_the_generation_changes,
+    subscriptions::subscriptions_go_with_their_hub,
+    subscriptions::what_nobody_has_made_has_no_subscriptions,
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use muster_model::{
-    CertificateName, CertificateOwner, ConsumerGroupName, HubKey, IfMatch, ResourceGroupName, TrustVersion,
-    VerificationCode, Wall,
+    CertificateName, CertificateOwner, ConsumerGroupName, HubKey, IfMatch, ResourceGroupName, Subscriptions,
+    TrustVersion, VerificationCode, Wall,
 };
 use muster_resources::{CertificateDraft, StoreError, WriteError};
 
@@ -376,7 +376,7 @@ pub(crate) async fn rows_left_behind_are_reaped_under_a_fence(subject: &Subject)
     let (kept, gone) = (hub(subject, "hub-a").await, hub(subject, "hub-b").await);
     for key in [kept.key, gone.key] {
         for number in 0..5 {
-            subject
+            let device = subject
                 .hub
                 .create_device(
                     subject.request(),
@@ -384,6 +384,12 @@ pub(crate) async fn rows_left_behind_are_reaped_under_a_fence(subject: &Subject)
                     device_draft(&format!("dev-{number}")),
                     subject.now(),
                 )
+                .await
+                .unwrap();
+            let none = Subscriptions::default();
+            subject
+                .hub
+                .keep_subscriptions(subject.request(), key, &device.id, device.generation, none)
                 .await
                 .unwrap();
         }
@@ -406,7 +412,7 @@ pub(crate) async fn rows_left_behind_are_reaped_under_a_fence(subject: &Subject)
         }
     }
     if subject.exact {
-        assert_eq!(total, 5);
+        assert_eq!(total, 10);
     }
     let counts = subject.hub.device_counts(kept.key).await.unwrap();
     assert_eq!(counts.total, 5);

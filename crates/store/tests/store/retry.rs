@@ -14,8 +14,8 @@ use muster_model::refusal::ExplainedRefusal;
 use muster_model::twin::Twin;
 use muster_model::{
     CaCertificate, CertificateName, CertificateOwner, ConsumerGroupName, DeviceId, DpsKey, ETag,
-    EnrollmentGroupId, HubKey, IfMatch, OperationId, RegistrationId, RequestId, ResourceGroupName,
-    TrackingId, TrustVersion, VerificationCode, Wall,
+    EnrollmentGroupId, GenerationId, HubKey, IfMatch, OperationId, RegistrationId, RequestId,
+    ResourceGroupName, Subscriptions, TrackingId, TrustVersion, VerificationCode, Wall,
 };
 use muster_pki::{Certificate, Name, Sha256};
 use muster_resources::{
@@ -117,6 +117,11 @@ repeating! { muster_hub::ports::Store {
     ensure_device(request: RequestId, hub: HubKey, device: ProvisionedDevice, now: Wall)
         -> Result<EnsuredDevice, WriteError>;
     twin(hub: HubKey, id: &DeviceId) -> Result<Option<Twin>, StoreError>;
+    subscriptions(hub: HubKey, id: &DeviceId) -> Result<Option<Subscriptions>, StoreError>;
+    keep_subscriptions(request: RequestId, hub: HubKey, id: &DeviceId, generation: GenerationId,
+        subscriptions: Subscriptions) -> Result<(), WriteError>;
+    forget_subscriptions(request: RequestId, hub: HubKey, id: &DeviceId, generation: GenerationId)
+        -> Result<(), WriteError>;
     note_activity(seen: Vec<(HubKey, DeviceId, Wall)>) -> Result<(), StoreError>;
 } }
 
