@@ -75,7 +75,7 @@ async fn send_on(lane: &mut dyn Lane, events: &[Event]) -> usize {
     for (index, event) in events.iter().enumerate() {
         let mut tries = 0;
         let ticket = loop {
-            if let Ok(ticket) = lane.submit(event.clone()) {
+            if let Ok(ticket) = lane.submit(event) {
                 break ticket;
             }
             tries += 1;
@@ -321,7 +321,7 @@ async fn keeps_what_belongs_together(log: &dyn EventLog) {
         let events: Vec<_> = (0..size)
             .map(|part| event(&format!("{group}/{part}"), NOW))
             .collect();
-        if let Ok(last) = lane.submit_all(events) {
+        if let Ok(last) = lane.submit_all(&events) {
             assert_eq!(last, Ticket(size as u64), "tickets count the records");
             if durable(lane.as_mut(), last).await.is_ok() {
                 acknowledged.extend((0..size).map(|part| format!("{group}/{part}")));
@@ -350,7 +350,7 @@ async fn completes_tickets_in_order(log: &dyn EventLog) {
         let mut submitted = Vec::new();
         for number in 0..40 {
             let body = format!("{attempt}/{number}");
-            if let Ok(ticket) = lane.submit(event(&body, NOW)) {
+            if let Ok(ticket) = lane.submit(&event(&body, NOW)) {
                 assert_eq!(ticket, Ticket(submitted.len() as u64 + 1));
                 submitted.push(body);
             }
@@ -371,7 +371,7 @@ async fn completes_tickets_in_order(log: &dyn EventLog) {
         };
         if outcome.is_err() {
             assert_eq!(
-                lane.submit(event("late", NOW)),
+                lane.submit(&event("late", NOW)),
                 Err(Full),
                 "a closed lane stays closed"
             );
@@ -524,7 +524,7 @@ async fn forgets_a_hub_that_was_dropped(log: &dyn EventLog) {
         assert!(info(log, hub, partition).await.empty);
         assert!(!log.hubs().contains(&hub) && log.hubs().contains(&other));
         let mut lane = log.open_lane(hub, partition);
-        assert_eq!(lane.submit(event("late", NOW)), Err(Full));
+        assert_eq!(lane.submit(&event("late", NOW)), Err(Full));
     }
     assert_eq!(bodies(&read_all(log, other, partition).await), ["stays"]);
 }

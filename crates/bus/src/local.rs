@@ -205,12 +205,38 @@ struct LocalLane {
     submitted: u64,
 }
 
+impl LocalLane {
+    fn taken(&mut self, taken: Result<(), Refused>, ticket: u64) -> Result<Ticket, Full> {
+        match taken {
+            Ok(()) => {
+                self.submitted = ticket;
+                Ok(Ticket(ticket))
+            }
+            Err(reason) => {
+                metrics::refused(reason_label(reason));
+                Err(Full)
+            }
+        }
+    }
+}
+
 impl Lane for LocalLane {
-    fn submit(&mut self, event: Event) -> Result<Ticket, Full> {
-        self.submit_all(vec![event])
+    fn submit(&mut self, event: &Event) -> Result<Ticket, Full> {
+        if self.watermark.failed().is_some() {
+            return Err(Full);
+        }
+        let (targets, payload) = stored::encode(event);
+        let record = Record {
+            received: event.received.micros(),
+            targets: &targets,
+            payload: &payload,
+        };
+        let ticket = self.submitted + 1;
+        let taken = self.log.append(self.key, &record, &self.watermark, ticket);
+        self.taken(taken.map(drop), ticket)
     }
 
-    fn submit_all(&mut self, events: Vec<Event>) -> Result<Ticket, Full> {
+    fn submit_all(&mut self, events: &[Event]) -> Result<Ticket, Full> {
         if self.watermark.failed().is_some() {
             return Err(Full);
         }
@@ -227,16 +253,8 @@ impl Lane for LocalLane {
             })
             .collect();
         let ticket = self.submitted + records.len() as u64;
-        match self.log.append_all(self.key, &records, &self.watermark, ticket) {
-            Ok(()) => {
-                self.submitted = ticket;
-                Ok(Ticket(ticket))
-            }
-            Err(reason) => {
-                metrics::refused(reason_label(reason));
-                Err(Full)
-            }
-        }
+        let taken = self.log.append_all(self.key, &records, &self.watermark, ticket);
+        self.taken(taken, ticket)
     }
 
     fn poll_durable(
@@ -334,7 +352,7 @@ mod tests {
         let log = LocalEventLog::create(Arc::new(disk.clone()), options(), contract::NOW).unwrap();
         let (hub, partition) = (HubKey::new(1), Partition::new(0));
         let mut lane = log.open_lane(hub, partition);
-        let first = lane.submit(contract::event("kept", contract::NOW)).unwrap();
+        let first = lane.submit(&contract::event("kept", contract::NOW)).unwrap();
         muster_hub::event_log::durable(lane.as_mut(), first)
             .await
             .unwrap();
@@ -342,16 +360,16 @@ mod tests {
             fail_sync_at: Some(disk.syncs() + 1),
             ..Default::default()
         });
-        let second = lane.submit(contract::event("unknown", contract::NOW)).unwrap();
+        let second = lane.submit(&contract::event("unknown", contract::NOW)).unwrap();
         assert!(
             muster_hub::event_log::durable(lane.as_mut(), second)
                 .await
                 .is_err()
         );
-        assert_eq!(lane.submit(contract::event("late", contract::NOW)), Err(Full));
+        assert_eq!(lane.submit(&contract::event("late", contract::NOW)), Err(Full));
         assert_eq!(
             log.open_lane(hub, partition)
-                .submit(contract::event("late", contract::NOW)),
+                .submit(&contract::event("late", contract::NOW)),
             Err(Full)
         );
         let read = log
@@ -375,7 +393,7 @@ mod tests {
                     for number in 0..50 {
                         let event = contract::event(&format!("{sender}/{number}"), contract::NOW);
                         let ticket = loop {
-                            match lane.submit(event.clone()) {
+                            match lane.submit(&event) {
                                 Ok(ticket) => break ticket,
                                 Err(Full) => tokio::task::yield_now().await,
                             }

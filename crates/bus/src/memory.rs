@@ -294,11 +294,11 @@ impl MemoryLane {
 }
 
 impl Lane for MemoryLane {
-    fn submit(&mut self, event: Event) -> Result<Ticket, Full> {
-        self.submit_all(vec![event])
+    fn submit(&mut self, event: &Event) -> Result<Ticket, Full> {
+        self.submit_all(std::slice::from_ref(event))
     }
 
-    fn submit_all(&mut self, events: Vec<Event>) -> Result<Ticket, Full> {
+    fn submit_all(&mut self, events: &[Event]) -> Result<Ticket, Full> {
         let lost = {
             let mut state = self.log.lock();
             let Misbehaviour { full, lost_reply, .. } = state.misbehaviour;
@@ -309,9 +309,9 @@ impl Lane for MemoryLane {
         };
         self.submitted += events.len() as u64;
         if lost {
-            self.lose_reply(events);
+            self.lose_reply(events.to_vec());
         } else {
-            self.pending.push(events);
+            self.pending.push(events.to_vec());
         }
         Ok(Ticket(self.submitted))
     }

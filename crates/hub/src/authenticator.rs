@@ -147,6 +147,24 @@ impl Authenticator {
         })
     }
 
+    /// Tells whether a permit would still be given, as far as the identity goes: it is enabled, of the same generation, and
+    /// proves itself in the same way. For an attachment that was made after the permit was given: what was written in
+    /// between found nobody to tell.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn still_stands(&self, permit: &DevicePermit) -> Result<bool, Error> {
+        let identity = match self.identity(permit.hub_key(), permit.device()).await {
+            Ok(identity) => identity,
+            Err(Error::Refused(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let by_policy = matches!(permit.basis, DeviceBasis::Policy { .. });
+        Ok(identity.status == DeviceStatus::Enabled
+            && identity.generation == permit.generation()
+            && (by_policy || identity.authentication == permit.identity.authentication))
+    }
+
     fn policy_token(
         &self,
         hub: &Hub,

@@ -128,14 +128,14 @@ pub trait Lane: Send {
     ///
     /// # Errors
     /// [`Full`] when nothing more is taken, or when the lane is closed; nothing was handed over then.
-    fn submit(&mut self, event: Event) -> Result<Ticket, Full>;
+    fn submit(&mut self, event: &Event) -> Result<Ticket, Full>;
 
     /// Hands over records that belong together: also after a crash, either all of them are in the log or none. Never
     /// waits. Answers the ticket of the last one; none at all is no submission, and answers the ticket before.
     ///
     /// # Errors
     /// As [`Self::submit`]; nothing was handed over then.
-    fn submit_all(&mut self, events: Vec<Event>) -> Result<Ticket, Full>;
+    fn submit_all(&mut self, events: &[Event]) -> Result<Ticket, Full>;
 
     /// Reads the newest ticket up to which everything is durable, and arranges to be woken when it passes `beyond`.
     /// Ready when the newest one is larger than `beyond`. The lane keeps one waker.

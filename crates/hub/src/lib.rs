@@ -14,8 +14,10 @@ mod identities;
 pub mod partition;
 mod permit;
 pub mod ports;
+pub mod presence;
 mod remembered;
 mod telemetry;
+mod telling;
 
 pub use activity::Activity;
 pub use authenticator::{Authenticator, DeviceCredential};
@@ -31,7 +33,9 @@ pub use identities::{
 };
 pub use permit::{DeviceBasis, DevicePermit};
 pub use ports::{DeviceDraft, DeviceSelector, EnsuredDevice, ProvisionedDevice, Store};
+pub use presence::{Attachment, Ending, Mailbox, Presence};
 pub use telemetry::{SECURITY_INTERFACE, Telemetry};
+pub use telling::TellingStore;
 
 #[cfg(test)]
 mod tests;

@@ -58,6 +58,11 @@ impl DevicePermit {
         self.hub.key
     }
 
+    /// The identity as it stood when the permit was given.
+    pub const fn identity(&self) -> &Arc<DeviceIdentity> {
+        &self.identity
+    }
+
     /// The device.
     pub fn device(&self) -> &DeviceId {
         &self.identity.id

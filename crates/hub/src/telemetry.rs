@@ -10,7 +10,7 @@ use muster_model::Wall;
 use muster_model::message::{MAX_MESSAGE, MAX_MESSAGE_ID, Message};
 
 use crate::error::Error;
-use crate::event_log::{Event, EventLog, MessageSource, TARGET_BUILT_IN, durable};
+use crate::event_log::{Event, EventLog, Lane, MessageSource, TARGET_BUILT_IN, durable};
 use crate::partition::partition_of;
 use crate::permit::DevicePermit;
 
@@ -44,23 +44,44 @@ impl Telemetry {
         received: Wall,
     ) -> Result<(), Error> {
         check(&messages)?;
-        let partition = partition_of(permit.device(), permit.hub().partitions);
-        let mut lane = self.log.open_lane(permit.hub_key(), partition);
-        let event = |message: Message| Event {
-            device: permit.device().clone(),
-            generation: permit.generation(),
-            auth: permit.auth_method(),
-            received,
-            source: MessageSource::Telemetry,
-            targets: targets(&message),
-            message,
-        };
         // A request is kept as a whole or not at all: its device knows of one answer only.
-        let events = messages.into_iter().map(event).collect();
-        let last = lane.submit_all(events).map_err(|_| Error::Busy)?;
+        let events: Vec<Event> = messages
+            .into_iter()
+            .map(|message| event(permit, message, received))
+            .collect();
+        let mut lane = self.lane(permit);
+        let last = lane.submit_all(&events).map_err(|_| Error::Busy)?;
         durable(lane.as_mut(), last)
             .await
             .map_err(|closed| Error::NotDurable(closed.to_string()))
+    }
+
+    /// Opens the lane of a device that stays attached: its messages are submitted one after the other and acknowledged as
+    /// they become durable.
+    pub fn lane(&self, permit: &DevicePermit) -> Box<dyn Lane> {
+        let partition = partition_of(permit.device(), permit.hub().partitions);
+        self.log.open_lane(permit.hub_key(), partition)
+    }
+
+    /// Makes the event of one message, to be submitted to the device's lane.
+    ///
+    /// # Errors
+    /// [`Error::MessageTooLarge`]; [`Error::Argument`] when a property breaks its rule.
+    pub fn event(permit: &DevicePermit, message: Message, received: Wall) -> Result<Event, Error> {
+        check(std::slice::from_ref(&message))?;
+        Ok(event(permit, message, received))
+    }
+}
+
+fn event(permit: &DevicePermit, message: Message, received: Wall) -> Event {
+    Event {
+        device: permit.device().clone(),
+        generation: permit.generation(),
+        auth: permit.auth_method(),
+        received,
+        source: MessageSource::Telemetry,
+        targets: targets(&message),
+        message,
     }
 }
 

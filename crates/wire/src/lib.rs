@@ -19,6 +19,7 @@ pub mod event;
 pub mod fault;
 pub mod host;
 pub mod message;
+pub mod mqtt;
 pub mod page;
 pub mod refusal;
 pub mod registration;

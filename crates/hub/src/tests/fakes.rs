@@ -292,7 +292,7 @@ struct MemoryLane {
 }
 
 impl Lane for MemoryLane {
-    fn submit(&mut self, event: Event) -> Result<Ticket, Full> {
+    fn submit(&mut self, event: &Event) -> Result<Ticket, Full> {
         if self.full {
             return Err(Full);
         }
@@ -304,17 +304,17 @@ impl Lane for MemoryLane {
         events.push(StoredEvent {
             position,
             enqueued,
-            event,
+            event: event.clone(),
         });
         self.submitted += 1;
         self.watch.send_modify(|count| *count += 1);
         Ok(Ticket(self.submitted))
     }
 
-    fn submit_all(&mut self, events: Vec<Event>) -> Result<Ticket, Full> {
+    fn submit_all(&mut self, events: &[Event]) -> Result<Ticket, Full> {
         // It is full for every record or for none.
         events
-            .into_iter()
+            .iter()
             .try_fold(Ticket(self.submitted), |_, event| self.submit(event))
     }
 
