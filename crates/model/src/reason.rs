@@ -50,6 +50,8 @@ reasons! {
     ChainIncomplete = "chain-incomplete";
     /// The presented chain exceeds the caps on number or size.
     ChainTooLong = "chain-too-long";
+    /// The client identifier is not the id in the user name.
+    ClientIdDiffers = "client-id-differs";
     /// The leaf has no common name.
     CommonNameMissing = "common-name-missing";
     /// The leaf's common name is not the id that was asked for.
@@ -88,6 +90,8 @@ reasons! {
     LeafIsCa = "leaf-is-a-ca";
     /// The leaf is not the certificate of the individual enrollment.
     LeafNotEnrolled = "leaf-not-enrolled";
+    /// The client names a module, and modules are not offered.
+    ModulesUnsupported = "modules-unsupported";
     /// Neither a certificate nor a token came.
     NoCredential = "no-credential";
     /// Nothing is enrolled that fits the device.
@@ -106,6 +110,8 @@ reasons! {
     PolicyUnknown = "policy-unknown";
     /// The client did not prove that it holds the leaf's private key.
     ProofOfKeyWrong = "proof-of-key-wrong";
+    /// The client speaks a version of its protocol that is not offered.
+    ProtocolLevelUnsupported = "protocol-level-unsupported";
     /// The registration id breaks its grammar.
     RegistrationIdInvalid = "registration-id-invalid";
     /// Devices of this hub may not use tokens.
@@ -126,8 +132,12 @@ reasons! {
     TpmUnsupported = "tpm-unsupported";
     /// A signature algorithm or key that is not known here.
     UnsupportedAlgorithm = "unsupported-algorithm";
+    /// The user name does not have the form that names a device.
+    UserNameMalformed = "user-name-malformed";
     /// A signature with SHA-1 or weaker.
     WeakAlgorithm = "weak-algorithm";
+    /// The will goes to a topic, or has a form, that a device may not leave.
+    WillMisplaced = "will-misplaced";
     /// The enrollment expects another kind of credential.
     WrongAttestationType = "wrong-attestation-type";
     /// The device is registered with another kind of credential.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use muster_bus::local::{LocalChanges, LocalEventLog};
 use muster_bus::log::{self, Incarnation, RealDisk};
-use muster_hub::EventLog;
+use muster_bus::presence::LocalPresence;
+use muster_hub::{EventLog, Presence, TellingStore};
 use muster_model::{Clock, DpsName, HubName, Location, Random, ResourceGroupName, Wall};
 use muster_net::{
     Binds, HandshakeFailures, Listener, Server, ServerCertificates, StreamService, Tickets, Tls, TlsSettings,
@@ -58,6 +59,8 @@ pub(crate) struct Running {
 pub(crate) struct Story {
     /// The HTTPS addresses, the configured port first.
     pub(crate) https: Vec<SocketAddr>,
+    /// The addresses of the MQTT listener.
+    pub(crate) mqtt: Vec<SocketAddr>,
     /// Whether the standard port could be bound; `None` when it was not tried.
     pub(crate) standard_port: Option<Result<(), String>>,
     /// The address of metrics.
@@ -109,7 +112,12 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
         },
     )?);
     let resources_store: Arc<dyn muster_resources::Store> = Arc::clone(&registry) as _;
-    let hub_store: Arc<dyn muster_hub::Store> = Arc::clone(&registry) as _;
+    // A token of a live connection is taken for as long again: a device that renews late is not cut at once.
+    let presence: Arc<dyn Presence> = Arc::new(LocalPresence::new(config.tokens.clock_skew.get() * 2));
+    let hub_store: Arc<dyn muster_hub::Store> = Arc::new(TellingStore::new(
+        Arc::clone(&registry) as _,
+        Arc::clone(&presence),
+    ));
     let dps_store: Arc<dyn muster_dps::Store> = Arc::clone(&registry) as _;
     let facts = resources_store.facts().await?;
     let directory = Directory::load(Arc::clone(&resources_store)).await?;
@@ -177,6 +185,11 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
         .local_addrs()
         .first()
         .map_or(config.listen.https_port, SocketAddr::port);
+    let mqtt = Listener::bind(&binds(config, config.listen.mqtt_port)).map_err(|error| {
+        Failure::new(format!(
+            "MQTT: {error}; another port: --mqtt-port, or listen.mqtt_port in the configuration"
+        ))
+    })?;
     let standard = (config.listen.https_standard_port && https_port != HTTPS)
         .then(|| Listener::bind(&binds(config, HTTPS)).map_err(|error| error.to_string()));
     let metrics = match config.listen.metrics {
@@ -184,7 +197,23 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
         MetricsListen::At(address) => Some(Listener::bind(&Binds::exactly([address]))?),
     };
 
-    // The gateway.
+    // The gateways.
+    let telemetry = muster_hub::Telemetry::new(Arc::clone(&events));
+    let mqtt_gateway: Arc<dyn StreamService> =
+        Arc::new(muster_mqtt::Gateway::new(Arc::new(muster_mqtt::Backend {
+            config: muster_mqtt::Config::default(),
+            domain: domain.clone(),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            directory: Arc::clone(&directory),
+            refusal_log: Arc::clone(&refusal_log),
+            registrar: Arc::clone(&registrar),
+            authenticator: Arc::clone(&authenticator),
+            presence: Arc::clone(&presence),
+            devices: Arc::clone(&hub_store),
+            telemetry: telemetry.clone(),
+            activity: Arc::clone(&activity),
+        })));
     let trusted_file = data.root_certificate();
     let backend = Arc::new(Backend {
         config: muster_rest::Config {
@@ -218,7 +247,8 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
         registrations: muster_dps::Registrations::new(Arc::clone(&dps_store), Arc::clone(&random)),
         authenticator,
         identities: muster_hub::Identities::new(Arc::clone(&hub_store), Arc::clone(&random)),
-        telemetry: muster_hub::Telemetry::new(Arc::clone(&events)),
+        presence: Arc::clone(&presence),
+        telemetry,
         activity: Arc::clone(&activity),
         events: muster_hub::Events::new(Arc::clone(&events), Arc::clone(&directory)),
         readiness: Arc::clone(&readiness) as _,
@@ -236,11 +266,16 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
     let wall = wall_clock(&clock);
     let keys = tickets::load(data, &random, clock.wall())?;
     let tickets = Arc::new(Tickets::new(&keys.keys(), TICKET_LIFE, Arc::clone(&wall))?);
-    let tls = Arc::new(Tls::new(TlsSettings {
+    let settings = TlsSettings {
         certificates: Arc::clone(&server_certificates),
         tickets: Some(Arc::clone(&tickets)),
-        alpn: vec!["http/1.1".into()],
+        alpn: Vec::new(),
         wall,
+    };
+    let mqtt_tls = Arc::new(Tls::new(settings.clone())?);
+    let tls = Arc::new(Tls::new(TlsSettings {
+        alpn: vec!["http/1.1".into()],
+        ..settings
     })?);
     let failures: Arc<dyn HandshakeFailures> = Arc::new(HandshakeRecords::new(
         Arc::clone(&refusal_log),
@@ -259,6 +294,8 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
         addresses.extend_from_slice(listener.local_addrs());
         server.serve(listener, Some(&tls), &gateway);
     }
+    let mqtt_addresses = mqtt.local_addrs().to_vec();
+    server.serve(mqtt, Some(&mqtt_tls), &mqtt_gateway);
     let metrics_address = metrics
         .as_ref()
         .and_then(|listener| listener.local_addrs().first().copied());
@@ -286,6 +323,7 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
         refusal_age: config.refusals.keep.get(),
         explainer,
         activity,
+        presence,
         sweeper: muster_dps::Sweeper::new(registrar),
         server_certificates,
         general: shown.identities,
@@ -296,6 +334,7 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
     });
     let story = Story {
         https: addresses,
+        mqtt: mqtt_addresses,
         standard_port,
         metrics: metrics_address,
         subscription: facts.subscription.to_string(),
@@ -446,6 +485,7 @@ fn write_endpoints(data: &DataDir, config: &Config, story: &Story) -> Result<(),
     let first = |addresses: &[SocketAddr]| addresses.first().map(ToString::to_string);
     let document = serde_json::json!({
         "https": first(&story.https),
+        "mqtt": first(&story.mqtt),
         "metrics": story.metrics.map(|address| address.to_string()),
         "domain": config.names.domain,
         "subscription": story.subscription,
@@ -472,6 +512,9 @@ impl Story {
                     "not bound ({why}); sudo setcap cap_net_bind_service=+ep $(which muster) permits it"
                 ),
             ),
+        }
+        for address in &self.mqtt {
+            line("MQTT", &format!("mqtts://{address}"));
         }
         for hub in &self.hubs {
             line("hub", hub);

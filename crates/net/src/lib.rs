@@ -41,7 +41,7 @@ pub use crate::limits::Limits;
 pub use crate::listener::{Binds, Listener};
 pub use crate::memory::memory_pair;
 pub use crate::metrics::describe_metrics;
-pub use crate::peer::{Peer, TlsVersion};
+pub use crate::peer::{Peer, Presented, TlsVersion};
 pub use crate::server::{BoxFuture, Server, StreamService};
 pub use crate::stream::{Stream, Transport};
 pub use crate::tls::{

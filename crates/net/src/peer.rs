@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use muster_pki::Chain;
 
 /// Describes the other end of a connection.
 ///
@@ -46,6 +47,20 @@ impl Peer {
         }
     }
 
+    /// Reads the presented certificates.
+    pub fn presented(&self) -> Presented {
+        if self.chain.is_empty() {
+            return Presented::Nothing;
+        }
+        match Chain::from_ders(self.chain.iter().map(|der| &der[..])) {
+            Ok(chain) => Presented::Chain(chain),
+            Err(error) => {
+                tracing::debug!(peer.address = %self.addr, %error, "a presented chain can't be read");
+                Presented::Unreadable
+            }
+        }
+    }
+
     /// Makes up a peer for tests of gateways: loopback addresses, TLS 1.3, the given name and chain.
     pub fn made_up(server_name: &str, chain: impl IntoIterator<Item = Bytes>) -> Self {
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -55,6 +70,27 @@ impl Peer {
             tls_version: Some(TlsVersion::V1_3),
             cipher: Some("TLS13_AES_256_GCM_SHA384"),
             ..Self::plain(at(50_000), at(8443))
+        }
+    }
+}
+
+/// The certificates of a peer, read.
+#[derive(Clone, Debug)]
+pub enum Presented {
+    /// They were read.
+    Chain(Chain),
+    /// None came.
+    Nothing,
+    /// The leaf is not a certificate that can be read. The handshake was done all the same, since its key could be.
+    Unreadable,
+}
+
+impl Presented {
+    /// The chain, where one was read.
+    pub const fn chain(&self) -> Option<&Chain> {
+        match self {
+            Self::Chain(chain) => Some(chain),
+            Self::Nothing | Self::Unreadable => None,
         }
     }
 }

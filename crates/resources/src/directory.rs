@@ -222,6 +222,14 @@ impl Directory {
         self.current.load().hubs.names.get(name).cloned()
     }
 
+    /// The hub that names of the machine lead to: the only one, else the ready-made one.
+    pub fn default_hub(&self) -> Option<Arc<Hub>> {
+        match self.hubs().as_slice() {
+            [only] => Some(Arc::clone(only)),
+            _ => HubName::parse("muster-hub").ok().and_then(|name| self.hub(&name)),
+        }
+    }
+
     /// Answers the hub with that key.
     pub fn hub_by_key(&self, key: HubKey) -> Option<Arc<Hub>> {
         self.current.load().hubs.keys.get(&key).cloned()

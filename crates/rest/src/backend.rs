@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_dps::{Enrollments, Groups, Registrar, Registrations};
-use muster_hub::{Activity, Authenticator, Events, Identities, Telemetry};
+use muster_hub::{Activity, Authenticator, Events, Identities, Presence, Telemetry};
 use muster_model::{Clock, Random};
 use muster_resources::{Access, Certificates, Directory, Hubs, RefusalLog, Refusals, ServerFacts, Services};
 use muster_wire::api_version::ApiVersion;
@@ -53,6 +53,8 @@ pub struct Backend {
     pub registrations: Registrations,
     /// Devices at hubs.
     pub authenticator: Arc<Authenticator>,
+    /// Which devices are attached.
+    pub presence: Arc<dyn Presence>,
     /// The identity registry.
     pub identities: Identities,
     /// Device-to-cloud messages.

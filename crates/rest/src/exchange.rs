@@ -7,13 +7,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use muster_model::refusal::{Protocol, Refusal, TokenClaims};
 use muster_model::{ReasonCode, SasToken, TrackingId, Wall};
-use muster_net::Drain;
+use muster_net::{Drain, Presented};
 use muster_wire::api_version::ApiVersion;
 use muster_wire::host::Host;
 
 use crate::backend::Backend;
 use crate::body::{self, Answer, ReadError};
-use crate::caller::{Caller, Presented};
+use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::router::{Path, Query, Surface};
 

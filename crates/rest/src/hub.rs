@@ -16,7 +16,7 @@ pub(crate) fn called(exchange: &mut Exchange<'_>) -> Result<Arc<Hub>, Problem> {
     let backend = exchange.backend;
     let found = match &exchange.host {
         Host::Hub(name) => backend.directory.hub(name),
-        _ => audience::default_hub(backend),
+        _ => backend.directory.default_hub(),
     };
     let Some(hub) = found else {
         if let Host::Hub(name) = &exchange.host {

@@ -4,7 +4,7 @@ use http::header::ETAG;
 use http::{Response, StatusCode};
 use muster_hub::{AuthenticationRequest, BulkItem, BulkMode, IdentityRequest};
 use muster_model::identity::{Authentication, DeviceIdentity};
-use muster_model::{DeviceId, IfMatch};
+use muster_model::{DeviceId, HubKey, IfMatch};
 use muster_wire::device::{
     self as documents, AuthenticationInput, BulkDeviceChange, BulkDeviceError, BulkDeviceResult,
     BulkDeviceWarning, Connection, DeviceDocument, DeviceInput, DeviceStatistics,
@@ -29,8 +29,18 @@ fn wire(error: &muster_wire::Error) -> Problem {
     Problem::wire(SURFACE, error)
 }
 
-fn shown(identity: &DeviceIdentity) -> Response<Answer> {
-    let document = DeviceDocument::of(identity, Connection::default());
+/// Shows an identity with its connection as it is at this moment.
+fn document(exchange: &Exchange<'_>, hub: HubKey, identity: &DeviceIdentity) -> DeviceDocument {
+    let attached = exchange.backend.presence.attached(hub, &identity.id);
+    let connection = Connection {
+        connected: attached.is_some(),
+        since: attached.map(|attached| attached.since),
+    };
+    DeviceDocument::of(identity, connection)
+}
+
+fn shown(exchange: &Exchange<'_>, hub: HubKey, identity: &DeviceIdentity) -> Response<Answer> {
+    let document = document(exchange, hub, identity);
     let mut response = json(StatusCode::OK, document.to_json());
     set_header(&mut response, ETAG, &etag::quoted(&etag::identity(identity.etag)));
     response
@@ -40,7 +50,8 @@ fn shown(identity: &DeviceIdentity) -> Response<Answer> {
 pub(crate) async fn get(exchange: &mut Exchange<'_>, id: &str) -> Outcome {
     let permit = permit(exchange, "read a device identity")?;
     let id = device_id(exchange, id)?;
-    Ok(shown(&exchange.backend.identities.find(&permit, &id).await?))
+    let identity = exchange.backend.identities.find(&permit, &id).await?;
+    Ok(shown(exchange, permit.hub().key, &identity))
 }
 
 /// `PUT /devices/{id}`: makes an identity, or with a demand changes the one that is there.
@@ -58,7 +69,7 @@ pub(crate) async fn put(exchange: &mut Exchange<'_>, id: &str) -> Outcome {
         request.authentication = AuthenticationRequest::Kept;
     }
     let (identity, _) = identities.put(&permit, request, if_match, exchange.now).await?;
-    Ok(shown(&identity))
+    Ok(shown(exchange, permit.hub().key, &identity))
 }
 
 /// `DELETE /devices/{id}`
@@ -84,7 +95,7 @@ pub(crate) async fn list(exchange: &mut Exchange<'_>) -> Outcome {
     let devices = exchange.backend.identities.list(&permit, after, top).await?;
     let documents: Vec<_> = devices
         .iter()
-        .map(|identity| DeviceDocument::of(identity, Connection::default()))
+        .map(|identity| document(exchange, permit.hub().key, identity))
         .collect();
     Ok(json(StatusCode::OK, documents::list_json(&documents)))
 }

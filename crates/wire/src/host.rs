@@ -124,11 +124,25 @@ impl Domain {
         format!("{SHARED}.{SERVICES}.{}", self.name)
     }
 
-    /// The suffixes under which resources are named: of hubs and of provisioning services, ours first.
-    pub fn suffixes(&self) -> Vec<String> {
+    /// Every full name that leads to a hub.
+    pub fn names_of_hub(&self, name: &HubName) -> Vec<String> {
         self.domains()
-            .flat_map(|domain| [format!("{HUBS}.{domain}"), format!("{SERVICES}.{domain}")])
+            .map(|domain| format!("{}.{HUBS}.{domain}", name.folded()))
             .collect()
+    }
+
+    /// Every full name that leads to a provisioning service.
+    pub fn names_of_service(&self, name: &DpsName) -> Vec<String> {
+        self.domains()
+            .map(|domain| format!("{}.{SERVICES}.{domain}", name.folded()))
+            .collect()
+    }
+
+    /// The names of the machine that a caller on it may write, its addresses included.
+    pub fn names_of_machine(&self) -> Vec<String> {
+        let mut names: Vec<String> = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).into();
+        names.extend_from_slice(&self.machine);
+        names
     }
 
     /// Tells where a `Host` header, a server name, or the host part of an audience leads.
@@ -272,14 +286,14 @@ mod tests {
             domain.hub(&HubName::parse("H-1").unwrap()),
             "h-1.azure-devices.muster.localhost"
         );
-        assert_eq!(domain.suffixes().len(), 4);
+        assert_eq!(domain.names_of_hub(&HubName::parse("H-1").unwrap()).len(), 2);
         assert_eq!(
             Domain::new("net")
                 .unwrap()
                 .with_azure_names(true)
-                .suffixes()
+                .names_of_service(&DpsName::parse("d-1").unwrap())
                 .len(),
-            2
+            1
         );
     }
 

@@ -150,6 +150,14 @@ impl Registrar {
         })
     }
 
+    /// Judges what a device shows, and does nothing else: for protocols that let a device in before it asks for anything.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Store`].
+    pub async fn authenticate(&self, attempt: &Attempt, now: Wall) -> Result<(), Error> {
+        self.attestation.judge(attempt, None, now).await.map(drop)
+    }
+
     /// Answers what became of an attempt. The device shows its credential again.
     ///
     /// # Errors

@@ -238,6 +238,7 @@ fn ports(config: &Config, findings: &mut Findings) {
         .copied()
         .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let mut wanted = vec![(SocketAddr::new(address, config.listen.https_port), "HTTPS", true)];
+    wanted.push((SocketAddr::new(address, config.listen.mqtt_port), "MQTT", true));
     if config.listen.https_standard_port {
         wanted.push((SocketAddr::new(address, 443), "HTTPS on its standard port", false));
     }

@@ -29,9 +29,12 @@ pub(crate) struct ServeArgs {
     /// Prints the configuration that would be used, and stops.
     #[arg(long)]
     print_config: bool,
-    /// The HTTPS port; 0 lets the system choose, and 443 is not tried then.
+    /// The HTTPS port; 0 lets the system choose this one and those of the other protocols, and 443 is not tried then.
     #[arg(long)]
     port: Option<u16>,
+    /// The MQTT port; 0 lets the system choose.
+    #[arg(long)]
+    mqtt_port: Option<u16>,
     /// An address to listen on in place of loopback; may be given several times.
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<IpAddr>,
@@ -60,6 +63,12 @@ impl ServeArgs {
         if let Some(port) = self.port {
             config.listen.https_port = port;
             config.listen.https_standard_port &= port != 0;
+            if port == 0 {
+                config.listen.mqtt_port = 0;
+            }
+        }
+        if let Some(port) = self.mqtt_port {
+            config.listen.mqtt_port = port;
         }
         if !self.listen.is_empty() {
             config.listen.addresses.clone_from(&self.listen);

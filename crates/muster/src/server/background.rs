@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_dps::Sweeper;
-use muster_hub::{Activity, EventLog};
+use muster_hub::{Activity, EventLog, Presence};
 use muster_model::{Clock, Random};
 use muster_net::{ServerCertificates, ServerIdentity, Tickets};
 use muster_resources::{Changes, Directory, Leases, RefusalLog, Refusals, Routed, Store};
@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// Time between looks at the server's own certificates: they are renewed months before their end.
 const RENEW: Duration = Duration::from_hours(1);
+
+/// Time between looks at the tokens of live connections.
+const EXPIRY: Duration = Duration::from_secs(10);
 
 /// Rows of deleted hubs and services that are removed at once.
 const REAP: usize = 500;
@@ -56,6 +59,7 @@ pub(crate) struct Work {
     pub(crate) refusal_age: Duration,
     pub(crate) explainer: Arc<Routed>,
     pub(crate) activity: Arc<Activity>,
+    pub(crate) presence: Arc<dyn Presence>,
     pub(crate) sweeper: Sweeper,
     pub(crate) server_certificates: Arc<ServerCertificates>,
     /// The certificates that the server made.
@@ -125,6 +129,7 @@ pub(crate) fn start(work: Work) -> Background {
         refusal_age,
         explainer,
         activity,
+        presence,
         sweeper,
         server_certificates,
         mut general,
@@ -171,6 +176,7 @@ pub(crate) fn start(work: Work) -> Background {
     // What other nodes changed is read; here a notice comes from this node alone. The pace is the promise for lost ones.
     tasks.spawn({
         let (directory, mut notices) = (Arc::clone(&directory), changes.watch());
+        let (presence, mut seen) = (Arc::clone(&presence), directory.snapshot());
         let mut stop = stopped.clone();
         async move {
             loop {
@@ -180,12 +186,27 @@ pub(crate) fn start(work: Work) -> Background {
                             return;
                         }
                         log_failure("reading changes of trust", directory.refresh().await);
+                        let snapshot = directory.snapshot();
+                        if !Arc::ptr_eq(&snapshot, &seen) {
+                            // Devices of a hub that is gone lose their connections.
+                            presence.retain_hubs(&|key| directory.hub_by_key(key).is_some());
+                            seen = snapshot;
+                        }
                     }
                     _ = stop.changed() => return,
                 }
             }
         }
     });
+
+    // Tokens of live connections are judged again, by the wall clock and whatever steps it takes.
+    tasks.spawn(every(EXPIRY, stopped.clone(), {
+        let (presence, clock) = (Arc::clone(&presence), Arc::clone(&clock));
+        move || {
+            presence.expire(clock.wall());
+            std::future::ready(())
+        }
+    }));
 
     // Events: retention as the hubs say, and nothing of hubs that are gone.
     tasks.spawn({

@@ -69,6 +69,8 @@ pub(crate) struct Listen {
     pub(crate) addresses: Vec<IpAddr>,
     /// The HTTPS port. 0 lets the system choose.
     pub(crate) https_port: u16,
+    /// The MQTT port. 0 lets the system choose.
+    pub(crate) mqtt_port: u16,
     /// Whether port 443 is tried too; a line says whether it could be bound.
     pub(crate) https_standard_port: bool,
     /// The address of plain HTTP for `/metrics`, `/healthz` and `/readyz`; `off` leaves it out.
@@ -81,6 +83,7 @@ impl Default for Listen {
         Self {
             addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             https_port: 8443,
+            mqtt_port: 8883,
             https_standard_port: true,
             metrics: MetricsListen::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 9600))),
         }

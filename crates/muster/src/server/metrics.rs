@@ -30,6 +30,7 @@ pub(crate) fn install_recorder() -> PrometheusHandle {
             muster_store::metrics::describe();
             muster_resources::metrics::describe();
             muster_rest::describe_metrics();
+            muster_mqtt::describe_metrics();
             handle
         })
         .clone()

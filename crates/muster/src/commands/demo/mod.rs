@@ -69,6 +69,7 @@ pub(crate) fn run(args: &DemoArgs) -> Outcome {
     std::fs::create_dir(&work)?;
     let mut config = Config::default();
     config.listen.https_port = args.port.unwrap_or(0);
+    config.listen.mqtt_port = 0;
     config.listen.https_standard_port = false;
     config.listen.metrics = crate::server::config::MetricsListen::Off;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
