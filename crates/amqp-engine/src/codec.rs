@@ -7,5 +7,5 @@ pub(crate) mod constructor;
 mod reader;
 pub mod write;
 
-pub use reader::{MAX_DEPTH, MAX_VALUES, Reader};
 pub(crate) use reader::Fields;
+pub use reader::{MAX_DEPTH, MAX_VALUES, Reader};

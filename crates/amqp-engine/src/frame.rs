@@ -67,9 +67,7 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Frame<'_>, Error> {
     if offset < 2 {
         return Err(Error::FrameHeader);
     }
-    let body = frame
-        .get(usize::from(offset) * 4..)
-        .ok_or(Error::FrameHeader)?;
+    let body = frame.get(usize::from(offset) * 4..).ok_or(Error::FrameHeader)?;
     let kind = match kind {
         0 => FrameKind::Amqp,
         1 => FrameKind::Sasl,

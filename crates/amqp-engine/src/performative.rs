@@ -9,11 +9,14 @@ mod delivery;
 mod link;
 mod session;
 
-pub use connection::{Close, Open};
-pub use delivery::{DeliveryTag, Disposition, MAX_TAG, Transfer};
-pub(crate) use link::Attached;
-pub use link::{Attach, Detach, ReceiverSettleMode, Role, SenderSettleMode};
-pub use session::{Begin, End, Flow};
+pub(crate) use connection::Close;
+pub use connection::Open;
+pub use delivery::{DeliveryTag, MAX_TAG};
+pub(crate) use delivery::{Disposition, Transfer};
+pub use link::{Attach, ReceiverSettleMode, Role, SenderSettleMode};
+pub(crate) use link::{Attached, Detach};
+pub use session::Begin;
+pub(crate) use session::{End, Flow};
 
 use crate::codec::Reader;
 use crate::error::Error;

@@ -348,6 +348,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Counts something that is read as one value.
+    pub(crate) fn charge(&mut self) -> Result<(), Error> {
+        self.spend(1)
+    }
+
     /// Whether a `null` is next; it is taken then.
     pub(crate) fn null(&mut self) -> bool {
         match self.rest.split_first() {
@@ -357,11 +362,6 @@ impl<'a> Reader<'a> {
             }
             _ => false,
         }
-    }
-
-    /// The next octet, which stays.
-    pub(crate) fn peek(&self) -> Option<u8> {
-        self.rest.first().copied()
     }
 
     /// Opens a list whose fields are read one by one.

@@ -65,6 +65,15 @@ pub fn symbol(out: &mut Vec<u8>, symbol: &Symbol) {
     variable(out, code::SYMBOL_8, symbol.as_str().as_bytes());
 }
 
+/// Appends a text as a symbol: one in ASCII. Other text becomes a string, which readers take as well.
+pub(crate) fn symbol_text(out: &mut Vec<u8>, text: &str) {
+    if text.is_ascii() {
+        variable(out, code::SYMBOL_8, text.as_bytes());
+    } else {
+        string(out, text);
+    }
+}
+
 /// Appends symbols as an array; none of them as a null.
 pub fn symbols(out: &mut Vec<u8>, symbols: &[Symbol]) {
     if symbols.is_empty() {
@@ -82,10 +91,15 @@ pub fn symbols(out: &mut Vec<u8>, symbols: &[Symbol]) {
 }
 
 /// Appends a map.
-pub fn map(out: &mut Vec<u8>, pairs: &[(Value, Value)]) {
+pub fn map(out: &mut Vec<u8>, map: &[(Value, Value)]) {
+    pairs(out, map, value);
+}
+
+/// Appends a map whose keys `write_key` writes.
+pub(crate) fn pairs<K>(out: &mut Vec<u8>, pairs: &[(K, Value)], write_key: impl Fn(&mut Vec<u8>, &K)) {
     compound(out, code::MAP_8, pairs.len().saturating_mul(2), |out| {
         for (key, item) in pairs {
-            value(out, key);
+            write_key(out, key);
             value(out, item);
         }
     });
@@ -277,7 +291,8 @@ fn compound(out: &mut Vec<u8>, short: u8, count: usize, items: impl FnOnce(&mut 
 
 /// Gives the compound value that was written at `start` its long form, if it has the short one.
 fn widen(out: &mut Vec<u8>, start: usize) {
-    if let Some(&[short @ (code::LIST_8 | code::MAP_8 | code::ARRAY_8), _, count]) = out.get(start..start + 3) {
+    if let Some(&[short @ (code::LIST_8 | code::MAP_8 | code::ARRAY_8), _, count]) = out.get(start..start + 3)
+    {
         lengthen(out, start, short + 0x10, count.into());
     }
 }

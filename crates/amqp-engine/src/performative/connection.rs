@@ -33,7 +33,7 @@ pub struct Open {
 
 /// The end of a connection.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Close {
+pub(crate) struct Close {
     /// Why, unless all was well.
     pub error: Option<Box<AmqpError>>,
 }

@@ -18,8 +18,9 @@ pub struct DeliveryTag {
 }
 
 /// One frame of a delivery; the payload follows it.
+#[expect(clippy::struct_excessive_bools, reason = "the standard has these fields")]
 #[derive(Clone, Debug, PartialEq)]
-pub struct Transfer {
+pub(crate) struct Transfer {
     /// The link.
     pub handle: u32,
     /// The number of the delivery; absent in frames behind its first.
@@ -46,7 +47,7 @@ pub struct Transfer {
 
 /// The state of deliveries at one side.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Disposition {
+pub(crate) struct Disposition {
     /// The end that says it.
     pub role: Role,
     /// The first delivery.
@@ -68,9 +69,7 @@ impl DeliveryTag {
     /// [`Error::TagTooLong`] for more than [`MAX_TAG`] of them.
     pub fn new(tag: &[u8]) -> Result<Self, Error> {
         let mut octets = [0; MAX_TAG];
-        let place = octets
-            .get_mut(..tag.len())
-            .ok_or(Error::TagTooLong(tag.len()))?;
+        let place = octets.get_mut(..tag.len()).ok_or(Error::TagTooLong(tag.len()))?;
         place.copy_from_slice(tag);
         Ok(Self {
             length: u8::try_from(tag.len()).map_err(|_| Error::TagTooLong(tag.len()))?,

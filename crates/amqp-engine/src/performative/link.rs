@@ -77,7 +77,7 @@ pub(crate) struct Attached {
 
 /// The end of a link's attachment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Detach {
+pub(crate) struct Detach {
     /// The link, by the number of the side that says it.
     pub handle: u32,
     /// Whether the link ends for good.

@@ -29,14 +29,14 @@ pub struct Begin {
 
 /// The end of a session.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct End {
+pub(crate) struct End {
     /// Why, unless all was well.
     pub error: Option<Box<AmqpError>>,
 }
 
 /// The state of a session's windows and, with a handle, of a link's credit.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Flow {
+pub(crate) struct Flow {
     /// The number of the next transfer that is expected; absent before the peer has seen a begin.
     pub next_incoming_id: Option<u32>,
     /// Transfers that are taken from there on.
