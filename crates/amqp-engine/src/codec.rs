@@ -9,3 +9,6 @@ pub mod write;
 
 pub(crate) use reader::Fields;
 pub use reader::{MAX_DEPTH, MAX_VALUES, Reader};
+
+#[cfg(test)]
+pub(crate) mod tests;
