@@ -368,7 +368,7 @@ impl Session {
 
     /// Refuses a link: an attach without source and target, which says that there is none, and a detach with the
     /// reason.
-    fn write_refusal(
+    pub(super) fn write_refusal(
         &mut self,
         shared: &mut Shared,
         handle: u32,

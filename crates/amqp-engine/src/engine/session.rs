@@ -257,8 +257,14 @@ impl Session {
         let Some(link) = self.link_mut(handle) else {
             return;
         };
-        let generation = link.generation;
-        self.write_detach(shared, handle, Some(Box::new(error.into())), false);
+        let (generation, state) = (link.generation, link.state);
+        let told = Some(Box::new(error.into()));
+        if state == LinkState::AwaitAnswer {
+            // A detach without an attach before it would name a link that the peer does not know.
+            self.write_refusal(shared, handle, told, false);
+        } else {
+            self.write_detach(shared, handle, told, false);
+        }
         shared.tell(Event::Detached {
             link: LinkId {
                 channel: self.id.channel,
