@@ -110,10 +110,7 @@ fn large_deliveries_go_in_frames_that_the_peer_takes() {
     let (up, _) = pair.attach(session, LinkRequest::sender("up", "x"), 9);
     let (down, of_server) = pair.attach(session, LinkRequest::receiver("down", "x"), 0);
     pair.client.grant(down, 9).unwrap();
-    let large: Vec<u8> = (0..20_000_u32)
-        .flat_map(|number| number.to_be_bytes())
-        .take(30_000)
-        .collect();
+    let large: Vec<u8> = (0..20_000_u32).flat_map(u32::to_be_bytes).take(30_000).collect();
     pair.client.send(up, outgoing(1, large.clone())).unwrap();
     let bytes = take(&mut pair.client);
     let sizes: Vec<usize> = frames(&bytes)

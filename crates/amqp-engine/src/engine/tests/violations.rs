@@ -71,7 +71,7 @@ fn frames_that_cannot_be_closes_the_connection() {
         ),
         (
             frame_of(0, |out| {
-                out.extend_from_slice(b"\x00\x53\x16\xc0\x04\x01\xa1\x01x")
+                out.extend_from_slice(b"\x00\x53\x16\xc0\x04\x01\xa1\x01x");
             }),
             condition::DECODE_ERROR,
         ),
