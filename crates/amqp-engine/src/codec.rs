@@ -1,6 +1,6 @@
 //! The type system on the wire: constructors, widths, and the bounds within which outside bytes are read.
 //!
-//! [`Reader`] takes every encoding the standard has and never looks behind its input; [`write`] makes one
+//! [`Reader`] takes every encoding the standard has and never looks behind its input; [`mod@write`] makes one
 //! encoding of each type, the shortest. What a value means is not decided here.
 
 pub(crate) mod constructor;
