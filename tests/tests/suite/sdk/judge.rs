@@ -1,0 +1,279 @@
+//! What each step must come to.
+
+use serde_json::{Value, json};
+
+use super::cell::{Fate, Row, Sdk, Step};
+use super::message::{Message, messages};
+use super::place::{Device, Place};
+use super::reader::Event;
+use crate::ground::HUB;
+
+/// How a cell ended: as it must, or what was wrong.
+pub(crate) type Verdict = Result<(), String>;
+
+/// Runs the steps of a device's row.
+pub(crate) fn device(place: &Place, row: Row) -> Vec<(Step, Verdict)> {
+    let running: Vec<Step> = row
+        .steps()
+        .iter()
+        .copied()
+        .filter(|step| row.fate(*step) == Fate::Runs)
+        .collect();
+    if running.is_empty() {
+        return Vec::new();
+    }
+    let device = place.enroll(row);
+    let mut registered = false;
+    let mut verdicts = Vec::new();
+    for step in running {
+        if !registered && !matches!(step, Step::Provision | Step::ProvisionRefused) {
+            place.register(&device);
+            registered = true;
+        }
+        let verdict = match step {
+            Step::Provision => provision(place, row, &device),
+            Step::ProvisionRefused | Step::Refused => refused(place, row, step, &device),
+            Step::Send | Step::Reconnect | Step::Takeover => sent(place, row, step, &device),
+            Step::Manage | Step::Read => Err("no step of a device".to_owned()),
+        };
+        verdicts.push((step, verdict));
+    }
+    verdicts
+}
+
+/// Runs the steps of a back end's row, after all devices.
+pub(crate) fn back_end(place: &Place, row: Row) -> Vec<(Step, Verdict)> {
+    row.steps()
+        .iter()
+        .copied()
+        .filter(|step| row.fate(*step) == Fate::Runs)
+        .map(|step| {
+            let verdict = match step {
+                Step::Manage => manage(place, row),
+                Step::Read => read(place, row),
+                Step::Refused => back_end_refused(place, row),
+                _ => Err("no step of a back end".to_owned()),
+            };
+            (step, verdict)
+        })
+        .collect()
+}
+
+fn scenario(row: Row, step: &str, device: &Device, credential: &Value, messages: &[Message]) -> Value {
+    json!({
+        "step": step,
+        "transport": row.transport.name(),
+        "registration": device.id,
+        "device": device.id,
+        "credential": credential,
+        "messages": messages.iter().map(Message::wish).collect::<Vec<_>>(),
+    })
+}
+
+fn provision(place: &Place, row: Row, device: &Device) -> Verdict {
+    let wish = scenario(row, "provision", device, &device.credential, &[]);
+    let done = done(&place.scenario(row.sdk, &wish))?;
+    let wanted =
+        json!({"status": "assigned", "hub": HUB, "device": device.id, "substatus": "initialAssignment"});
+    equal("the registration", &done, &wanted)
+}
+
+/// Sends in one of the ways there are, and reads back what was sent: all of it, in order, nothing else.
+fn sent(place: &Place, row: Row, step: Step, device: &Device) -> Verdict {
+    let before = events_of(place, device).len();
+    let messages = messages(row, step);
+    let wish = scenario(row, step.name(), device, &device.credential, &messages);
+    let done = done(&place.scenario(row.sdk, &wish))?;
+    match step {
+        Step::Reconnect => equal("connected between", &done["connectedBetween"], &json!(false))?,
+        Step::Takeover => equal("the second stays", &done["secondConnected"], &json!(true))?,
+        _ => {}
+    }
+    let events = events_of(place, device).split_off(before);
+    if events.len() != messages.len() {
+        return Err(format!(
+            "{} messages were acknowledged, {} read: {events:?}",
+            messages.len(),
+            events.len()
+        ));
+    }
+    let generation = place.generation(&device.id);
+    let differences: Vec<String> = messages
+        .iter()
+        .zip(&events)
+        .flat_map(|(message, event)| message.differences(event, row, &generation))
+        .collect();
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        Err(differences.join("; "))
+    }
+}
+
+fn events_of(place: &Place, device: &Device) -> Vec<Event> {
+    let mut events = place.events();
+    events.retain(|event| event.device() == Some(&device.id));
+    events
+}
+
+/// Tries a credential that is not the device's, and demands the SDK's own word for a wrong credential.
+fn refused(place: &Place, row: Row, step: Step, device: &Device) -> Verdict {
+    let way = if step == Step::ProvisionRefused {
+        "provision"
+    } else {
+        "send"
+    };
+    let before = events_of(place, device).len();
+    let wish = scenario(row, way, device, &device.wrong, &messages(row, step));
+    let answer = place.scenario(row.sdk, &wish);
+    if events_of(place, device).len() != before {
+        return Err(format!("an event arrived: {answer}"));
+    }
+    words(&answer, refusal(row, step))
+}
+
+/// How a library says that a credential is wrong: the error's name, and a part of its text or causes.
+fn refusal(row: Row, step: Step) -> (&'static str, &'static str) {
+    // Over MQTT a token is judged with CONNECT, and CONNACK says no. A certificate that is no enrolled device's is let in,
+    // so that the answer to the registration can say why it is refused.
+    let answered = step == Step::ProvisionRefused && row.proof.is_x509();
+    match row.sdk {
+        Sdk::EventsNode => ("MessagingError", "nauthorized"),
+        Sdk::EventsPython => ("AuthenticationError", ""),
+        Sdk::Mosquitto | Sdk::Paho if answered => ("Refused", "401: "),
+        Sdk::Mosquitto => ("Refused", "not authorised"),
+        Sdk::NodeDevice => ("UnauthorizedError", ""),
+        Sdk::Paho => ("Refused", "CONNACK: Not authorized"),
+        Sdk::PythonDevice if answered => ("ServiceError", "401"),
+        Sdk::PythonDevice => ("CredentialError", ""),
+        Sdk::Registry => ("HttpOperationError", "Unauthorized"),
+        Sdk::Rhea => ("amqp:unauthorized-access", ""),
+    }
+}
+
+fn words(answer: &Value, (error, text): (&str, &str)) -> Verdict {
+    let failed = &answer["failed"];
+    if failed.is_null() {
+        return Err(format!("not refused: {answer}"));
+    }
+    let said = format!("{} {}", failed["text"], failed["causes"]);
+    if failed["error"] == error && said.contains(text) {
+        return Ok(());
+    }
+    Err(format!("refused in other words than {error} {text:?}: {failed}"))
+}
+
+/// The registry's client, which says what it saw.
+fn manage(place: &Place, row: Row) -> Verdict {
+    let wish = json!({
+        "step": "manage",
+        "transport": row.transport.name(),
+        "device": row.id(),
+        "connectionString": place.connection_string(&[]),
+    });
+    let done = done(&place.scenario(row.sdk, &wish))?;
+    let wanted = json!({
+        "made": {"id": format!("{}-key", row.id()), "type": "sas", "key": true, "status": "enabled",
+                 "state": "Disconnected", "generation": true, "etag": true},
+        "thumbprint": {"type": "selfSigned", "primary": "A".repeat(40), "status": "disabled", "reason": "not yet"},
+        "ca": {"type": "certificateAuthority"},
+        "read": true,
+        "listed": true,
+        "changed": {"status": "disabled", "reason": "held", "key": true, "etag": true, "generation": true},
+        "stale": 412,
+        "again": 409,
+        "wrongId": 400,
+        "gone": 404,
+        "statistics": true,
+    });
+    equal("what the registry showed", &done, &wanted)
+}
+
+/// An Event Hubs client, which must see the same events as the server's own lines show.
+fn read(place: &Place, row: Row) -> Verdict {
+    let lines = place.events();
+    let wish = json!({
+        "step": "read",
+        "transport": row.transport.name(),
+        "connectionString": place.connection_string(&["--default-eventhub"]),
+        "count": lines.len(),
+    });
+    let done = done(&place.scenario(row.sdk, &wish))?;
+    let mut events: Vec<Event> = done["events"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(Event::read)
+        .collect();
+    events.sort_by_key(|event| event.place);
+    if events.len() != lines.len() {
+        return Err(format!("{} events, {} read", lines.len(), events.len()));
+    }
+    let different = lines.iter().zip(&events).find(|(line, event)| {
+        line.annotations != event.annotations
+            || line.application != event.application
+            || line.properties != event.properties
+            || !line.body.agrees(&event.body)
+    });
+    match different {
+        None => Ok(()),
+        Some((line, event)) => Err(format!("kept {line:?}, read {event:?}")),
+    }
+}
+
+fn back_end_refused(place: &Place, row: Row) -> Verdict {
+    let (way, more): (&str, &[&str]) = if row.sdk == Sdk::Registry {
+        ("manage", &[])
+    } else {
+        ("read", &["--default-eventhub"])
+    };
+    // Another key of the same length.
+    let string = place.connection_string(more);
+    let (head, key) = string.split_once("SharedAccessKey=").expect("a key");
+    let (key, tail) = key
+        .split_once(';')
+        .map_or((key, String::new()), |(key, tail)| (key, format!(";{tail}")));
+    let other: String = key
+        .chars()
+        .map(|c| if c.is_ascii_lowercase() { 'x' } else { c })
+        .collect();
+    let wish = json!({
+        "step": way,
+        "transport": row.transport.name(),
+        "device": row.id(),
+        "connectionString": format!("{head}SharedAccessKey={other}{tail}"),
+        "count": 1,
+    });
+    words(&place.scenario(row.sdk, &wish), refusal(row, Step::Refused))
+}
+
+/// The facts of a scenario that must have gone well.
+fn done(answer: &Value) -> Result<Value, String> {
+    if answer["done"].is_object() {
+        Ok(answer["done"].clone())
+    } else {
+        Err(format!("failed: {}", answer["failed"]))
+    }
+}
+
+fn equal(what: &str, found: &Value, wanted: &Value) -> Verdict {
+    if found == wanted {
+        return Ok(());
+    }
+    if let (Some(found), Some(wanted)) = (found.as_object(), wanted.as_object()) {
+        let different: Vec<String> = wanted
+            .iter()
+            .filter(|(name, value)| found.get(*name) != Some(value))
+            .map(|(name, value)| {
+                format!(
+                    "{name}: {value}, found {}",
+                    found.get(name).unwrap_or(&Value::Null)
+                )
+            })
+            .collect();
+        if !different.is_empty() {
+            return Err(format!("{what}: {}", different.join("; ")));
+        }
+    }
+    Err(format!("{what}: {wanted}, found {found}"))
+}
