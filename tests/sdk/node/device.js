@@ -11,7 +11,7 @@ const { NoRetry } = require('azure-iot-common');
 const { ProvisioningDeviceClient } = require('azure-iot-provisioning-device');
 const { SymmetricKeySecurityClient } = require('azure-iot-security-symmetric-key');
 const { X509Security } = require('azure-iot-security-x509');
-const { bounded, run } = require('./scenario.js');
+const { bounded, readyAndTold, run } = require('./scenario.js');
 
 const DEVICE = {
   amqp: () => require('azure-iot-device-amqp').Amqp,
@@ -111,4 +111,14 @@ async function takeover(scenario) {
   return { secondConnected };
 }
 
-run({ provision, send, reconnect, takeover });
+// The server goes away and comes back; the client sends as if nothing had been.
+async function outlive(scenario) {
+  const device = await client(scenario);
+  await bounded(device.open(), 'the connection');
+  await sendAll(device, scenario.messages.slice(0, 1));
+  await readyAndTold(scenario);
+  await sendAll(device, scenario.messages.slice(1));
+  await bounded(device.close(), 'the end');
+}
+
+run({ provision, send, reconnect, takeover, outlive });

@@ -1,6 +1,8 @@
 'use strict';
 // What a scenario program is given, and what it answers: as in ../python/scenario.py.
 
+const { existsSync } = require('node:fs');
+
 const PATIENCE = 45_000;
 
 // Runs the step that is asked for and prints how it went.
@@ -41,4 +43,13 @@ function bounded(promise, what) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-module.exports = { run, bounded, PATIENCE };
+// Says that the program is ready, and waits until the file `signal` is there.
+async function readyAndTold({ signal }) {
+  process.stdout.write('{"ready":true}\n');
+  const told = async () => {
+    while (!existsSync(signal)) await new Promise((resolve) => setTimeout(resolve, 50));
+  };
+  await bounded(told(), 'the signal');
+}
+
+module.exports = { run, bounded, readyAndTold, PATIENCE };

@@ -9,7 +9,7 @@ import threading
 
 from azure.iot.device import X509, IoTHubDeviceClient, Message, ProvisioningDeviceClient
 
-from scenario import body, run, wait_for
+from scenario import body, ready_and_told, run, wait_for
 
 SYSTEM = {
     "message-id": "message_id",
@@ -105,4 +105,14 @@ def takeover(scenario):
     return {"secondConnected": still}
 
 
-run({"provision": provision, "send": send, "reconnect": reconnect, "takeover": takeover})
+def outlive(scenario):
+    """The server goes away and comes back; the client sends as if nothing had been."""
+    device = client(scenario)
+    device.connect()
+    send_all(device, scenario.messages[:1])
+    ready_and_told(scenario)
+    send_all(device, scenario.messages[1:])
+    device.shutdown()
+
+
+run({"provision": provision, "send": send, "reconnect": reconnect, "takeover": takeover, "outlive": outlive})

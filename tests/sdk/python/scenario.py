@@ -7,7 +7,7 @@ The scenario is the one argument, as JSON: `step`, `transport`, `credential`, `r
 credential is `{"key": base64}` or `{"certificate": file, "key": file, "kind": "x509"}`. A message is `{"body": base64,
 "system": {name: text}, "properties": {name: text}}`, system properties by their AMQP names.
 
-The answer is one line of JSON on standard output: `{"done": {...}}`, or `{"failed": {"error", "text", "causes"}}` with
+The answer is the last line of standard output, JSON: `{"done": {...}}`, or `{"failed": {"error", "text", "causes"}}` with
 the SDK's own word for what went wrong. A program judges nothing: what is right is known to the one who asks.
 """
 
@@ -17,6 +17,7 @@ import logging
 import os
 import sys
 import threading
+import time
 
 # How long a program waits for what must happen. It bounds a hang, it measures nothing.
 PATIENCE = 45
@@ -56,6 +57,16 @@ def wait_for(event, what):
     """Waits for a threading.Event."""
     if not event.wait(PATIENCE):
         raise TimeoutError(f"{what} did not happen in {PATIENCE} s")
+
+
+def ready_and_told(scenario):
+    """Says that the program is ready, and waits until the file `signal` is there."""
+    print(json.dumps({"ready": True}), flush=True)
+    deadline = time.monotonic() + PATIENCE
+    while not os.path.exists(scenario.wanted["signal"]):
+        if time.monotonic() > deadline:
+            raise TimeoutError("nobody gave the signal")
+        time.sleep(0.05)
 
 
 def run(steps):

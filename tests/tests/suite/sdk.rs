@@ -27,10 +27,11 @@ const BESIDE: usize = 6;
 fn every_sdk_does_over_every_transport_what_the_page_says() {
     let part = part();
     let chosen = |row: &Row| part.as_deref().is_none_or(|part| row.to_string().contains(part));
-    let place = Place::new();
+    let mut place = Place::new();
     let mut verdicts = Verdicts::new();
-    let devices: VecDeque<Row> = device_rows().into_iter().filter(chosen).collect();
-    run(&place, devices, judge::device, &mut verdicts);
+    let devices: Vec<Row> = device_rows().into_iter().filter(chosen).collect();
+    run(&place, devices.clone().into(), judge::device, &mut verdicts);
+    verdicts.extend(judge::outlive(&mut place, &devices));
     // Readers come when there is something to read.
     let back_ends: VecDeque<Row> = back_end_rows().into_iter().filter(chosen).collect();
     run(&place, back_ends, judge::back_end, &mut verdicts);

@@ -56,6 +56,8 @@ pub(crate) enum Step {
     Reconnect,
     /// A second connection of the same identity ends the first.
     Takeover,
+    /// The server is killed and started again, and the client goes on by itself.
+    Outlive,
     /// Connects with a wrong credential and is told so.
     Refused,
     /// Manages the registry.
@@ -90,6 +92,7 @@ pub(crate) const DEVICE_STEPS: &[Step] = &[
     Step::Send,
     Step::Reconnect,
     Step::Takeover,
+    Step::Outlive,
     Step::Refused,
 ];
 /// The steps of a back end.
@@ -112,6 +115,8 @@ const NO_MQTT: &str = "MQTT is not there yet";
 const MQTT_ONLY: &str = "azure-iot-device for Python speaks MQTT only, and HTTPS to upload files";
 const MOSQUITTO_TCP: &str = "mosquitto's clients of Debian have no WebSocket";
 const NO_SESSION: &str = "over HTTP there is no connection that another could take over";
+const NO_CONNECTION: &str = "over HTTP there is no connection that a restart could end";
+const SHORT_LIVED: &str = "mosquitto_pub sends and ends";
 const NO_REGISTRY: &str = "reads events, and manages nothing";
 const NO_EVENTS: &str = "manages the registry, and reads no events";
 
@@ -173,6 +178,8 @@ impl Row {
         }
         match (self.sdk, self.transport, step) {
             (_, Transport::Http, Step::Takeover) => Fate::Never(NO_SESSION),
+            (_, Transport::Http, Step::Outlive) => Fate::Never(NO_CONNECTION),
+            (Sdk::Mosquitto, _, Step::Outlive) => Fate::Never(SHORT_LIVED),
             (Sdk::Registry, _, Step::Read) => Fate::Never(NO_EVENTS),
             (Sdk::EventsNode | Sdk::EventsPython, _, Step::Manage) => Fate::Never(NO_REGISTRY),
             (_, Transport::Amqp | Transport::AmqpWs, _) => Fate::Pending(NO_AMQP),
@@ -302,6 +309,7 @@ impl Step {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Manage => "manage",
+            Self::Outlive => "outlive",
             Self::Provision => "provision",
             Self::ProvisionRefused => "provision-refused",
             Self::Read => "read",
@@ -316,6 +324,7 @@ impl Step {
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Manage => "Manages devices",
+            Self::Outlive => "Outlives a restart",
             Self::Provision => "Registers",
             Self::ProvisionRefused => "Registration refused",
             Self::Read => "Reads events",

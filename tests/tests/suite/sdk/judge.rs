@@ -1,10 +1,15 @@
 //! What each step must come to.
 
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use muster_tests::Ended;
 use serde_json::{Value, json};
 
 use super::cell::{Fate, Row, Sdk, Step};
 use super::message::{Message, messages};
-use super::place::{Device, Place};
+use super::place::{Device, Place, answer};
 use super::reader::Event;
 use crate::ground::HUB;
 
@@ -17,12 +22,13 @@ pub(crate) fn device(place: &Place, row: Row) -> Vec<(Step, Verdict)> {
         .steps()
         .iter()
         .copied()
-        .filter(|step| row.fate(*step) == Fate::Runs)
+        // All devices outlive one restart together.
+        .filter(|step| row.fate(*step) == Fate::Runs && *step != Step::Outlive)
         .collect();
     if running.is_empty() {
         return Vec::new();
     }
-    let device = place.enroll(row);
+    let device = place.device(row);
     let mut registered = false;
     let mut verdicts = Vec::new();
     for step in running {
@@ -34,11 +40,87 @@ pub(crate) fn device(place: &Place, row: Row) -> Vec<(Step, Verdict)> {
             Step::Provision => provision(place, row, &device),
             Step::ProvisionRefused | Step::Refused => refused(place, row, step, &device),
             Step::Send | Step::Reconnect | Step::Takeover => sent(place, row, step, &device),
-            Step::Manage | Step::Read => Err("no step of a device".to_owned()),
+            Step::Manage | Step::Outlive | Step::Read => Err("no step of one device".to_owned()),
         };
         verdicts.push((step, verdict));
     }
     verdicts
+}
+
+/// Kills the server under the connected clients of all these rows and starts it again.
+pub(crate) fn outlive(place: &mut Place, rows: &[Row]) -> Vec<((Row, Step), Verdict)> {
+    let mut running = Vec::new();
+    for row in rows.iter().filter(|row| row.fate(Step::Outlive) == Fate::Runs) {
+        let device = place.device(*row);
+        let before = events_of(place, &device).len();
+        let messages = messages(*row, Step::Outlive);
+        let mut wish = scenario(*row, "outlive", &device, &device.credential, &messages);
+        wish["signal"] = json!(place.signal());
+        let running_one = Running::start(place.command(row.sdk, &wish));
+        running.push((*row, device, before, messages, running_one));
+    }
+    if running.is_empty() {
+        return Vec::new();
+    }
+    for (.., program) in &mut running {
+        program.wait_until_ready();
+    }
+    place.restart();
+    fs::write(place.signal(), "").expect("to give the signal");
+    running
+        .into_iter()
+        .map(|(row, device, before, messages, program)| {
+            let verdict = done(&program.answer()).and_then(|_| {
+                let events = events_of(place, &device).split_off(before);
+                arrived(place, row, &device, &messages, &events)
+            });
+            ((row, Step::Outlive), verdict)
+        })
+        .collect()
+}
+
+/// A scenario's program that has something to say before it ends.
+struct Running {
+    child: Child,
+    said: String,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let lines = BufReader::new(child.stdout.take().expect("its output is piped"));
+        Self {
+            child,
+            said: String::new(),
+            lines,
+        }
+    }
+
+    /// Reads until the program is ready, or has ended, which its answer will tell.
+    fn wait_until_ready(&mut self) {
+        while !self.said.contains("{\"ready\"") {
+            let read = self.lines.read_line(&mut self.said);
+            if !read.is_ok_and(|length| length > 0) {
+                break;
+            }
+        }
+    }
+
+    fn answer(mut self) -> Value {
+        let mut stdout = self.said;
+        // What is not text is no answer.
+        let _ = self.lines.read_to_string(&mut stdout);
+        let status = self.child.wait().expect("to wait for the program");
+        answer(Ended {
+            code: status.code(),
+            stdout,
+            stderr: String::new(),
+        })
+    }
 }
 
 /// Runs the steps of a back end's row, after all devices.
@@ -89,7 +171,17 @@ fn sent(place: &Place, row: Row, step: Step, device: &Device) -> Verdict {
         Step::Takeover => equal("the second stays", &done["secondConnected"], &json!(true))?,
         _ => {}
     }
-    let events = events_of(place, device).split_off(before);
+    arrived(
+        place,
+        row,
+        device,
+        &messages,
+        &events_of(place, device).split_off(before),
+    )
+}
+
+/// Compares what was sent with what was read.
+fn arrived(place: &Place, row: Row, device: &Device, messages: &[Message], events: &[Event]) -> Verdict {
     if events.len() != messages.len() {
         return Err(format!(
             "{} messages were acknowledged, {} read: {events:?}",
@@ -100,7 +192,7 @@ fn sent(place: &Place, row: Row, step: Step, device: &Device) -> Verdict {
     let generation = place.generation(&device.id);
     let differences: Vec<String> = messages
         .iter()
-        .zip(&events)
+        .zip(events)
         .flat_map(|(message, event)| message.differences(event, row, &generation))
         .collect();
     if differences.is_empty() {

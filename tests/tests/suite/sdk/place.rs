@@ -1,7 +1,10 @@
 //! The place where the SDKs run: a network of its own with a server on the well-known ports, and the devices' credentials.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use data_encoding::BASE64;
 use muster_tests::{Credential, Ended, Launch, Namespace, Server, binary, derived_key, output};
@@ -20,6 +23,7 @@ const KEY_GROUP: &str = "sdk-key";
 pub(crate) struct Place {
     namespace: Namespace,
     server: Server,
+    devices: Mutex<BTreeMap<Row, Device>>,
     folder: TempDir,
     issuer: Credential,
     other: Credential,
@@ -31,6 +35,7 @@ pub(crate) struct Place {
 }
 
 /// A device of one row, enrolled.
+#[derive(Clone)]
 pub(crate) struct Device {
     /// Registration id and device id.
     pub(crate) id: String,
@@ -44,14 +49,18 @@ impl Place {
     /// Starts the server and makes the groups.
     pub(crate) fn new() -> Self {
         let namespace = Namespace::new(&[HUB, DPS, GLOBAL]);
-        let server = Launch::new().inside(&namespace).start();
         let folder = tempfile::tempdir().expect("a folder");
+        let server = Launch::new()
+            .data(&folder.path().join("data"))
+            .inside(&namespace)
+            .start();
         let root = Credential::root(folder.path(), "sdk-root");
         let issuer = root.intermediate("sdk-intermediate");
         let other = Credential::root(folder.path(), "other-root").intermediate("sdk-intermediate");
         let mut place = Self {
             namespace,
             server,
+            devices: Mutex::default(),
             folder,
             issuer,
             other,
@@ -90,8 +99,19 @@ impl Place {
         place
     }
 
+    /// The device of a row, enrolled when it is first asked for.
+    pub(crate) fn device(&self, row: Row) -> Device {
+        let known = || self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = known().get(&row) {
+            return device.clone();
+        }
+        let device = self.enroll(row);
+        known().insert(row, device.clone());
+        device
+    }
+
     /// Enrolls the device of a row, alone or as one of a group.
-    pub(crate) fn enroll(&self, row: Row) -> Device {
+    fn enroll(&self, row: Row) -> Device {
         let id = row.id();
         let single = |more: &[&str]| {
             let common = ["iot", "dps", "enrollment", "create", "--enrollment-id", &id];
@@ -205,14 +225,19 @@ impl Place {
         events
     }
 
-    /// Runs a scenario by an SDK and returns its answer; what was no answer is one that failed.
+    /// Runs a scenario by an SDK and returns its answer.
     pub(crate) fn scenario(&self, sdk: Sdk, scenario: &Value) -> Value {
+        answer(output(&mut self.command(sdk, scenario)))
+    }
+
+    /// A command that runs a scenario by an SDK.
+    pub(crate) fn command(&self, sdk: Sdk, scenario: &Value) -> Command {
         let (interpreter, file) = match sdk {
             Sdk::EventsNode => (&self.node, "node/events.js"),
             Sdk::EventsPython => (&self.python, "python/events.py"),
-            Sdk::Mosquitto => (&self.strangers, "python/mosquitto.py"),
+            Sdk::Mosquitto => (&self.strangers, "python/stranger_mosquitto.py"),
             Sdk::NodeDevice => (&self.node, "node/device.js"),
-            Sdk::Paho => (&self.strangers, "python/paho.py"),
+            Sdk::Paho => (&self.strangers, "python/stranger_paho.py"),
             Sdk::PythonDevice => (&self.python, "python/device.py"),
             Sdk::Registry => (&self.python, "python/registry.py"),
             Sdk::Rhea => (&self.node, "node/rhea.js"),
@@ -227,17 +252,21 @@ impl Place {
             .env("NODE_EXTRA_CA_CERTS", self.server.root())
             .env("REQUESTS_CA_BUNDLE", self.server.root())
             .env("SSL_CERT_FILE", self.server.root());
-        let ended = output(&mut command);
-        let last = ended.stdout.lines().last().unwrap_or_default();
-        match serde_json::from_str::<Value>(last) {
-            Ok(mut answer) if ended.code == Some(0) => {
-                if !answer["failed"].is_null() {
-                    answer["failed"]["said"] = Value::from(ended.stderr);
-                }
-                answer
-            }
-            _ => no_answer(&ended),
-        }
+        command
+    }
+
+    /// Kills the server and starts it again on the same data.
+    pub(crate) fn restart(&mut self) {
+        self.server.kill();
+        self.server = Launch::new()
+            .data(&self.folder.path().join("data"))
+            .inside(&self.namespace)
+            .start();
+    }
+
+    /// A file that a running scenario waits for.
+    pub(crate) fn signal(&self) -> PathBuf {
+        self.folder.path().join("go")
     }
 
     fn muster(&self, arguments: &[&str]) -> Value {
@@ -266,9 +295,21 @@ fn group<'a>(name: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     .concat()
 }
 
-fn no_answer(ended: &Ended) -> Value {
-    let text = format!("code {:?}, {}{}", ended.code, ended.stdout, ended.stderr);
-    json!({"failed": {"error": "no answer", "text": text, "causes": []}})
+/// The answer of a scenario's program; what is no answer counts as one that failed.
+pub(crate) fn answer(ended: Ended) -> Value {
+    let last = ended.stdout.lines().last().unwrap_or_default();
+    match serde_json::from_str::<Value>(last) {
+        Ok(mut answer) if ended.code == Some(0) => {
+            if !answer["failed"].is_null() {
+                answer["failed"]["said"] = Value::from(ended.stderr);
+            }
+            answer
+        }
+        _ => {
+            let text = format!("code {:?}, {}{}", ended.code, ended.stdout, ended.stderr);
+            json!({"failed": {"error": "no answer", "text": text, "causes": []}})
+        }
+    }
 }
 
 fn json_of(text: &str) -> Value {

@@ -20,6 +20,7 @@ const COLUMNS: &[Step] = &[
     Step::Send,
     Step::Reconnect,
     Step::Takeover,
+    Step::Outlive,
     Step::Refused,
 ];
 

@@ -9,20 +9,20 @@ import time
 import paho.mqtt.client as mqtt
 
 import stranger
-from scenario import PATIENCE, body, run, wait_for
+from scenario import PATIENCE, body, ready_and_told, run, wait_for
 
 
 class Connection:
     """One connection, made and waited for."""
 
-    def __init__(self, scenario, host, client_id, login, clean):
+    def __init__(self, scenario, host, client_id, login, clean, comes_back=False):
         websocket = scenario.transport == "mqtt-ws"
         self.client = mqtt.Client(
             mqtt.CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=clean,
             transport="websockets" if websocket else "tcp",
-            reconnect_on_failure=False,
+            reconnect_on_failure=comes_back,
         )
         if websocket:
             self.client.ws_set_options(path="/$iothub/websocket")
@@ -35,7 +35,7 @@ class Connection:
         self.reason, self.received = None, queue.Queue()
         self.client.on_connect = self.on_connect
         self.client.on_subscribe = lambda *_: self.subscribed.set()
-        self.client.on_disconnect = lambda *_: self.lost.set()
+        self.client.on_disconnect = self.on_disconnect
         self.client.on_message = lambda _client, _data, message: self.received.put(message)
         self.client.connect(host, 443 if websocket else 8883, keepalive=60)
         self.client.loop_start()
@@ -46,6 +46,10 @@ class Connection:
     def on_connect(self, _client, _data, _flags, reason, _properties):
         self.reason = reason
         self.answered.set()
+
+    def on_disconnect(self, *_):
+        self.answered.clear()
+        self.lost.set()
 
     def publish(self, topic, payload):
         sent = self.client.publish(topic, payload, qos=1)
@@ -63,8 +67,9 @@ class Connection:
         self.client.loop_stop()
 
 
-def at_hub(scenario):
-    return Connection(scenario, scenario.hub, scenario.device, stranger.hub_login(scenario), clean=False)
+def at_hub(scenario, **options):
+    login = stranger.hub_login(scenario)
+    return Connection(scenario, scenario.hub, scenario.device, login, clean=False, **options)
 
 
 def send_all(connection, scenario, messages):
@@ -118,4 +123,16 @@ def takeover(scenario):
     return {"secondConnected": still}
 
 
-run({"provision": provision, "send": send, "reconnect": reconnect, "takeover": takeover})
+def outlive(scenario):
+    """The server goes away and comes back; the client connects again by itself."""
+    connection = at_hub(scenario, comes_back=True)
+    send_all(connection, scenario, scenario.messages[:1])
+    ready_and_told(scenario)
+    wait_for(connection.lost, "the loss of the connection")
+    wait_for(connection.answered, "the second connection")
+    send_all(connection, scenario, scenario.messages[1:])
+    connection.lost.clear()
+    connection.close()
+
+
+run({"provision": provision, "send": send, "reconnect": reconnect, "takeover": takeover, "outlive": outlive})
