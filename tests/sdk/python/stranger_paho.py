@@ -31,8 +31,9 @@ class Connection:
             context.load_cert_chain(scenario.credential["certificate"], scenario.credential["key"])
         self.client.tls_set_context(context)
         self.client.username_pw_set(*login)
-        self.answered, self.subscribed, self.lost = threading.Event(), threading.Event(), threading.Event()
-        self.reason, self.received = None, queue.Queue()
+        self.answered, self.subscribed = threading.Event(), threading.Event()
+        self.lost, self.back = threading.Event(), threading.Event()
+        self.reason, self.ended, self.received = None, None, queue.Queue()
         self.client.on_connect = self.on_connect
         self.client.on_subscribe = lambda *_: self.subscribed.set()
         self.client.on_disconnect = self.on_disconnect
@@ -40,16 +41,21 @@ class Connection:
         self.client.connect(host, 443 if websocket else 8883, keepalive=60)
         self.client.loop_start()
         wait_for(self.answered, "the answer to CONNECT")
+        if self.reason is None:
+            raise stranger.Refused(f"no CONNACK, but an end: {self.ended}")
         if self.reason.is_failure:
             raise stranger.Refused(f"CONNACK: {self.reason}")
 
     def on_connect(self, _client, _data, _flags, reason, _properties):
         self.reason = reason
+        if self.lost.is_set():
+            self.back.set()
         self.answered.set()
 
-    def on_disconnect(self, *_):
-        self.answered.clear()
+    def on_disconnect(self, _client, _data, _flags, reason, _properties):
+        self.ended = reason
         self.lost.set()
+        self.answered.set()
 
     def publish(self, topic, payload):
         sent = self.client.publish(topic, payload, qos=1)
@@ -129,7 +135,7 @@ def outlive(scenario):
     send_all(connection, scenario, scenario.messages[:1])
     ready_and_told(scenario)
     wait_for(connection.lost, "the loss of the connection")
-    wait_for(connection.answered, "the second connection")
+    wait_for(connection.back, "the second connection")
     send_all(connection, scenario, scenario.messages[1:])
     connection.lost.clear()
     connection.close()

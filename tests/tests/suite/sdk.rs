@@ -46,6 +46,9 @@ fn every_sdk_does_over_every_transport_what_the_page_says() {
         let rows = [device_rows(), back_end_rows()].concat();
         wrong.extend(table::compare(&table::page(&rows, &verdicts, &ledger)));
     }
+    if !wrong.is_empty() {
+        println!("log of the server before its restart:\n{}", place.earlier_log());
+    }
     assert!(
         wrong.is_empty(),
         "{} finding(s):\n{}",

@@ -111,11 +111,13 @@ const MQTT: &[Transport] = &[Transport::Mqtt, Transport::MqttWs];
 const AMQP: &[Transport] = &[Transport::Amqp, Transport::AmqpWs];
 
 const NO_AMQP: &str = "AMQP is not there yet";
-const NO_MQTT: &str = "MQTT is not there yet";
+const NO_MQTT_WS: &str = "MQTT over WebSocket is not there yet";
 const MQTT_ONLY: &str = "azure-iot-device for Python speaks MQTT only, and HTTPS to upload files";
 const MOSQUITTO_TCP: &str = "mosquitto's clients of Debian have no WebSocket";
 const NO_SESSION: &str = "over HTTP there is no connection that another could take over";
 const NO_CONNECTION: &str = "over HTTP there is no connection that a restart could end";
+const NO_ANSWERS: &str =
+    "mosquitto_rr takes no wildcard for the topic of an answer, and each result has a topic of its own";
 const SHORT_LIVED: &str = "mosquitto_pub sends and ends";
 const NO_REGISTRY: &str = "reads events, and manages nothing";
 const NO_EVENTS: &str = "manages the registry, and reads no events";
@@ -180,10 +182,11 @@ impl Row {
             (_, Transport::Http, Step::Takeover) => Fate::Never(NO_SESSION),
             (_, Transport::Http, Step::Outlive) => Fate::Never(NO_CONNECTION),
             (Sdk::Mosquitto, _, Step::Outlive) => Fate::Never(SHORT_LIVED),
+            (Sdk::Mosquitto, _, Step::Provision | Step::ProvisionRefused) => Fate::Never(NO_ANSWERS),
             (Sdk::Registry, _, Step::Read) => Fate::Never(NO_EVENTS),
             (Sdk::EventsNode | Sdk::EventsPython, _, Step::Manage) => Fate::Never(NO_REGISTRY),
             (_, Transport::Amqp | Transport::AmqpWs, _) => Fate::Pending(NO_AMQP),
-            (_, Transport::Mqtt | Transport::MqttWs, _) => Fate::Pending(NO_MQTT),
+            (_, Transport::MqttWs, _) => Fate::Pending(NO_MQTT_WS),
             _ => Fate::Runs,
         }
     }

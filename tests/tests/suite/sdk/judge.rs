@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use muster_tests::Ended;
 use serde_json::{Value, json};
 
-use super::cell::{Fate, Row, Sdk, Step};
+use super::cell::{Fate, Row, Sdk, Step, Transport};
 use super::message::{Message, messages};
 use super::place::{Device, Place, answer};
 use super::reader::Event;
@@ -229,14 +229,23 @@ fn refusal(row: Row, step: Step) -> (&'static str, &'static str) {
     // Over MQTT a token is judged with CONNECT, and CONNACK says no. A certificate that is no enrolled device's is let in,
     // so that the answer to the registration can say why it is refused.
     let answered = step == Step::ProvisionRefused && row.proof.is_x509();
+    let over_mqtt = matches!(row.transport, Transport::Mqtt | Transport::MqttWs);
     match row.sdk {
         Sdk::EventsNode => ("MessagingError", "nauthorized"),
         Sdk::EventsPython => ("AuthenticationError", ""),
-        Sdk::Mosquitto | Sdk::Paho if answered => ("Refused", "401: "),
         Sdk::Mosquitto => ("Refused", "not authorised"),
+        // azure-iot-provisioning-device-mqtt 1.8.1 hands on a refused CONNECT as its MQTT library words it.
+        Sdk::NodeDevice if over_mqtt && step == Step::ProvisionRefused && !answered => {
+            ("Error", "Not authorized")
+        }
         Sdk::NodeDevice => ("UnauthorizedError", ""),
+        Sdk::Paho if answered => ("Refused", "401: "),
         Sdk::Paho => ("Refused", "CONNACK: Not authorized"),
-        Sdk::PythonDevice if answered => ("ServiceError", "401"),
+        // azure-iot-device 2.14.0 has no word of its own for a refused registration.
+        Sdk::PythonDevice if answered => (
+            "ClientError",
+            "ServiceError: register request returned a service error status code 401",
+        ),
         Sdk::PythonDevice => ("CredentialError", ""),
         Sdk::Registry => ("HttpOperationError", "Unauthorized"),
         Sdk::Rhea => ("amqp:unauthorized-access", ""),

@@ -24,6 +24,7 @@ pub(crate) struct Place {
     namespace: Namespace,
     server: Server,
     devices: Mutex<BTreeMap<Row, Device>>,
+    earlier_log: String,
     folder: TempDir,
     issuer: Credential,
     other: Credential,
@@ -61,6 +62,7 @@ impl Place {
             namespace,
             server,
             devices: Mutex::default(),
+            earlier_log: String::new(),
             folder,
             issuer,
             other,
@@ -258,10 +260,16 @@ impl Place {
     /// Kills the server and starts it again on the same data.
     pub(crate) fn restart(&mut self) {
         self.server.kill();
+        self.earlier_log.push_str(&self.server.log());
         self.server = Launch::new()
             .data(&self.folder.path().join("data"))
             .inside(&self.namespace)
             .start();
+    }
+
+    /// What the server wrote before it was restarted. A test that fails shows what came after by itself.
+    pub(crate) fn earlier_log(&self) -> &str {
+        &self.earlier_log
     }
 
     /// A file that a running scenario waits for.
