@@ -48,8 +48,12 @@ async function client(scenario) {
   const proof = scenario.isX509 ? 'x509=true' : `SharedAccessKey=${credential.key}`;
   const made = Client.fromConnectionString(`HostName=${hub};DeviceId=${device};${proof}`, DEVICE[transport]());
   made.on('error', (error) => console.error(`error event: ${error}`));
-  if (scenario.isX509) {
-    const stored = made.setOptions(certificate(scenario));
+  const options = {
+    ...(scenario.isX509 && certificate(scenario)),
+    ...(scenario.model && { modelId: scenario.model }),
+  };
+  if (Object.keys(options).length > 0) {
+    const stored = made.setOptions(options);
     if (transport !== 'http') await bounded(stored, 'setOptions');
   }
   return made;
@@ -60,6 +64,7 @@ async function sendAll(device, messages) {
     const message = new Message(Buffer.from(wanted.body, 'base64'));
     for (const [name, value] of Object.entries(wanted.system)) message[SYSTEM[name]] = value;
     for (const [name, value] of Object.entries(wanted.properties)) message.properties.add(name, value);
+    if (wanted.component) message.properties.add('dt-subject', wanted.component);
     await bounded(device.sendEvent(message), 'the acknowledgement');
   }
 }

@@ -2,7 +2,8 @@
 
 Learnt from azure-iot-device 2.14.0: it trusts what SSL_CERT_FILE names (or the PEM text in `server_verification_cert`),
 dials 8883, and 443 with `websockets=True`; other ports cannot be given. `connection_retry=False` makes it report a lost
-connection and stay away.
+connection and stay away. A `product_info` that begins with `dtmi` is the model; a message's component is the custom
+property `$.sub`.
 """
 
 import threading
@@ -26,6 +27,8 @@ def certificate(scenario):
 
 
 def client(scenario, **options):
+    if scenario.model:
+        options["product_info"] = scenario.model
     options["websockets"] = scenario.transport == "mqtt-ws"
     if scenario.is_x509:
         return IoTHubDeviceClient.create_from_x509_certificate(
@@ -40,6 +43,8 @@ def send_all(device, messages):
         for name, value in wanted["system"].items():
             setattr(message, SYSTEM[name], value)
         message.custom_properties.update(wanted["properties"])
+        if wanted.get("component"):
+            message.custom_properties["$.sub"] = wanted["component"]
         device.send_message(message)
 
 

@@ -5,7 +5,8 @@ The subject stands in the variable MUSTER_SDK_SUBJECT, as JSON: `hub` and `provi
 
 The scenario is the one argument, as JSON: `step`, `transport`, `credential`, `registration`, `device`, `messages`. A
 credential is `{"key": base64}` or `{"certificate": file, "key": file, "kind": "x509"}`. A message is `{"body": base64,
-"system": {name: text}, "properties": {name: text}}`, system properties by their AMQP names.
+"system": {name: text}, "properties": {name: text}, "component": text}`, system properties by their AMQP names. `model` is
+announced when the client connects.
 
 The answer is the last line of standard output, JSON: `{"done": {...}}`, or `{"failed": {"error", "text", "causes"}}` with
 the SDK's own word for what went wrong. A program judges nothing: what is right is known to the one who asks.
@@ -37,6 +38,7 @@ class Scenario:
         self.registration = wanted.get("registration")
         self.device = wanted.get("device")
         self.messages = wanted.get("messages", [])
+        self.model = wanted.get("model")
         self.wanted = wanted
 
     @property

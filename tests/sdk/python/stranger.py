@@ -33,6 +33,8 @@ def token(resource, key, policy=None):
 def hub_login(scenario):
     """User name and password for the hub; no password with a certificate."""
     name = f"{scenario.hub}/{scenario.device}/?api-version=2021-04-12"
+    if scenario.model:
+        name += f"&model-id={quote(scenario.model, safe='')}"
     if scenario.is_x509:
         return name, None
     return name, token(f"{scenario.hub}/devices/{scenario.device}", scenario.credential["key"])
@@ -51,6 +53,8 @@ def telemetry(scenario, message):
     """The topic of a message: system properties first, their names as they are."""
     pairs = [(KEYS[name], value) for name, value in message["system"].items()]
     bag = [f"{name}={quote(value, safe='')}" for name, value in pairs]
+    if message.get("component"):
+        bag.append(f"$.sub={quote(message['component'], safe='')}")
     bag += [f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in message["properties"].items()]
     return f"devices/{scenario.device}/messages/events/" + "&".join(bag)
 

@@ -8,7 +8,7 @@ use muster_tests::Ended;
 use serde_json::{Value, json};
 
 use super::cell::{Fate, Row, Sdk, Step, Transport};
-use super::message::{Message, messages};
+use super::message::{Message, messages, model};
 use super::place::{Device, Place, answer};
 use super::reader::Event;
 use crate::ground::HUB;
@@ -72,7 +72,7 @@ pub(crate) fn outlive(place: &mut Place, rows: &[Row]) -> Vec<((Row, Step), Verd
         .map(|(row, device, before, messages, program)| {
             let verdict = done(&program.answer()).and_then(|_| {
                 let events = events_of(place, &device).split_off(before);
-                arrived(place, row, &device, &messages, &events)
+                arrived(place, row, Step::Outlive, &device, &messages, &events)
             });
             ((row, Step::Outlive), verdict)
         })
@@ -164,7 +164,8 @@ fn provision(place: &Place, row: Row, device: &Device) -> Verdict {
 fn sent(place: &Place, row: Row, step: Step, device: &Device) -> Verdict {
     let before = events_of(place, device).len();
     let messages = messages(row, step);
-    let wish = scenario(row, step.name(), device, &device.credential, &messages);
+    let mut wish = scenario(row, step.name(), device, &device.credential, &messages);
+    wish["model"] = json!(model(row, step));
     let done = done(&place.scenario(row.sdk, &wish))?;
     match step {
         Step::Reconnect => equal("connected between", &done["connectedBetween"], &json!(false))?,
@@ -174,6 +175,7 @@ fn sent(place: &Place, row: Row, step: Step, device: &Device) -> Verdict {
     arrived(
         place,
         row,
+        step,
         device,
         &messages,
         &events_of(place, device).split_off(before),
@@ -181,7 +183,14 @@ fn sent(place: &Place, row: Row, step: Step, device: &Device) -> Verdict {
 }
 
 /// Compares what was sent with what was read.
-fn arrived(place: &Place, row: Row, device: &Device, messages: &[Message], events: &[Event]) -> Verdict {
+fn arrived(
+    place: &Place,
+    row: Row,
+    step: Step,
+    device: &Device,
+    messages: &[Message],
+    events: &[Event],
+) -> Verdict {
     if events.len() != messages.len() {
         return Err(format!(
             "{} messages were acknowledged, {} read: {events:?}",
@@ -193,7 +202,7 @@ fn arrived(place: &Place, row: Row, device: &Device, messages: &[Message], event
     let differences: Vec<String> = messages
         .iter()
         .zip(events)
-        .flat_map(|(message, event)| message.differences(event, row, &generation))
+        .flat_map(|(message, event)| message.differences(event, row, step, &generation))
         .collect();
     if differences.is_empty() {
         Ok(())

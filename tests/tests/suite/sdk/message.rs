@@ -9,6 +9,8 @@ use super::reader::Event;
 /// A message as it is asked for.
 pub(crate) struct Message {
     body: Vec<u8>,
+    /// The component of the device that it comes from, as plug and play has it.
+    component: Option<&'static str>,
     /// System properties by their AMQP names.
     system: Vec<(&'static str, String)>,
     properties: Vec<(&'static str, &'static str)>,
@@ -35,10 +37,23 @@ const HEADER_PROPERTIES: &[(&str, &str)] = &[
     ("under_score-2", "a b  c"),
 ];
 
+/// A component, as plug and play names it.
+const COMPONENT: &str = "thermostat";
+/// A model, as plug and play names it.
+const MODEL: &str = "dtmi:com:example:Thermostat;1";
+
+/// The model that the client of a row announces when it comes back.
+pub(crate) fn model(row: Row, step: Step) -> Option<&'static str> {
+    // It is announced with CONNECT; the SDKs have no way to say it over AMQP or HTTP.
+    let over_mqtt = matches!(row.transport, Transport::Mqtt | Transport::MqttWs);
+    (step == Step::Reconnect && over_mqtt).then_some(MODEL)
+}
+
 /// What a step sends: a message with everything, then one with nothing but bytes that are no text.
 pub(crate) fn messages(row: Row, step: Step) -> Vec<Message> {
     let text = |what: &str| format!("{what}-{}", row.cell(step));
     let full = Message {
+        component: (step == Step::Reconnect).then_some(COMPONENT),
         body: json!({"cell": row.cell(step), "temperature": 21.5, "unit": "°C"})
             .to_string()
             .into_bytes(),
@@ -56,6 +71,7 @@ pub(crate) fn messages(row: Row, step: Step) -> Vec<Message> {
         },
     };
     let bare = Message {
+        component: None,
         body: [&[0, 0xff, 0xfe, 0x80][..], step.name().as_bytes()].concat(),
         system: Vec::new(),
         properties: Vec::new(),
@@ -77,13 +93,14 @@ impl Message {
             .map(|(n, v)| ((*n).to_owned(), Value::from(*v)));
         json!({
             "body": BASE64.encode(&self.body),
+            "component": self.component,
             "system": map(system.collect()),
             "properties": map(properties.collect()),
         })
     }
 
     /// Says in what an event differs from this message, sent by a device of that row and generation.
-    pub(crate) fn differences(&self, event: &Event, row: Row, generation: &str) -> Vec<String> {
+    pub(crate) fn differences(&self, event: &Event, row: Row, step: Step, generation: &str) -> Vec<String> {
         let mut found = Vec::new();
         if !event.body.is(&self.body) {
             found.push(format!(
@@ -108,7 +125,11 @@ impl Message {
             &event.application,
             &mut found,
         );
-        annotations(event, row, generation, &mut found);
+        let plug_and_play = [
+            ("dt-subject", self.component),
+            ("dt-dataschema", model(row, step)),
+        ];
+        annotations(event, row, generation, &plug_and_play, &mut found);
         found
     }
 }
@@ -144,7 +165,13 @@ fn compare<'a>(
 }
 
 /// Checks what the hub says about an event: these annotations, no others, in these forms.
-fn annotations(event: &Event, row: Row, generation: &str, found: &mut Vec<String>) {
+fn annotations(
+    event: &Event,
+    row: Row,
+    generation: &str,
+    more: &[(&str, Option<&str>)],
+    found: &mut Vec<String>,
+) {
     let kind = if row.proof.is_x509() { "x509" } else { "sas" };
     // The certificate of a device that a group let in is known to the hub by its thumbprint, as any other.
     let method = json!({"scope": "device", "type": kind, "issuer": "iothub", "acceptingIpFilterRule": null});
@@ -180,6 +207,10 @@ fn annotations(event: &Event, row: Row, generation: &str, found: &mut Vec<String
         offset.as_str().is_some_and(|text| text.parse::<u64>().is_ok()),
         &offset,
     );
+    for (name, wanted) in more {
+        let read = take(name);
+        expect(name, read.as_str() == *wanted, &read);
+    }
     for (name, read) in rest {
         found.push(format!("annotation {name}: not expected, read {read}"));
     }
