@@ -111,7 +111,6 @@ const MQTT: &[Transport] = &[Transport::Mqtt, Transport::MqttWs];
 const AMQP: &[Transport] = &[Transport::Amqp, Transport::AmqpWs];
 
 const NO_AMQP: &str = "AMQP is not there yet";
-const NO_MQTT_WS: &str = "MQTT over WebSocket is not there yet";
 const MQTT_ONLY: &str = "azure-iot-device for Python speaks MQTT only, and HTTPS to upload files";
 const MOSQUITTO_TCP: &str = "mosquitto's clients of Debian have no WebSocket";
 const NO_SESSION: &str = "over HTTP there is no connection that another could take over";
@@ -186,7 +185,6 @@ impl Row {
             (Sdk::Registry, _, Step::Read) => Fate::Never(NO_EVENTS),
             (Sdk::EventsNode | Sdk::EventsPython, _, Step::Manage) => Fate::Never(NO_REGISTRY),
             (_, Transport::Amqp | Transport::AmqpWs, _) => Fate::Pending(NO_AMQP),
-            (_, Transport::MqttWs, _) => Fate::Pending(NO_MQTT_WS),
             _ => Fate::Runs,
         }
     }
