@@ -72,10 +72,9 @@ async function connected(scenario) {
 
 async function sendAll({ connection, sender }, messages) {
   for (const wanted of messages) {
-    const message = {
-      body: rhea.message.data_section(Buffer.from(wanted.body, 'base64')),
-      application_properties: wanted.properties,
-    };
+    const message = { body: rhea.message.data_section(Buffer.from(wanted.body, 'base64')) };
+    if (Object.keys(wanted.properties).length > 0) message.application_properties = wanted.properties;
+    if (wanted.component) message.message_annotations = { 'dt-subject': wanted.component };
     for (const [name, value] of Object.entries(wanted.system)) {
       message[SYSTEM[name]] = name === 'absolute-expiry-time' ? new Date(value) : value;
     }

@@ -177,6 +177,13 @@ impl Place {
         self.muster(&line);
     }
 
+    /// Whether there is a package on this machine for each client of a back end.
+    pub(crate) fn has(&self, sdk: Sdk) -> bool {
+        // azure-iot-hub needs uamqp, which there is for x86-64 and for Python up to 3.12.
+        let module = "import azure.iot.hub";
+        sdk != Sdk::Registry || output(self.namespace.tool(&self.python).args(["-c", module])).code == Some(0)
+    }
+
     /// The generation of a device at the hub.
     pub(crate) fn generation(&self, device: &str) -> String {
         let shown = self.muster(&[

@@ -43,6 +43,12 @@ else, and when a cell departs from it. `tests/sdk` holds the programs.
 /// Known differences: a cell, and why it fails.
 pub(crate) struct Ledger(BTreeMap<String, String>);
 
+impl FromIterator<(String, String)> for Ledger {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(entries: I) -> Self {
+        Self(entries.into_iter().collect())
+    }
+}
+
 impl Ledger {
     /// Reads `tests/expectations.toml`.
     pub(crate) fn read() -> Self {
@@ -59,12 +65,10 @@ impl Ledger {
                 .unwrap_or_else(|| panic!("an entry of the ledger has no {name}: {entry}"))
                 .to_owned()
         };
-        Self(
-            entries
-                .iter()
-                .map(|entry| (text(entry, "cell"), text(entry, "reason")))
-                .collect(),
-        )
+        entries
+            .iter()
+            .map(|entry| (text(entry, "cell"), text(entry, "reason")))
+            .collect()
     }
 
     /// Says what is wrong with the run: what failed and is not listed, what passed and is listed, what is listed and did
@@ -228,5 +232,69 @@ fn capitalised(text: &str) -> String {
         // A package is spelt as it is spelt.
         Some(first) if !text.starts_with("azure-") => first.to_uppercase().chain(letters).collect(),
         _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cell::{Proof, Row, Sdk, Step, Transport};
+    use super::{Ledger, Verdicts, page};
+
+    const ROW: Row = Row {
+        sdk: Sdk::NodeDevice,
+        transport: Transport::Http,
+        proof: Proof::Key,
+    };
+
+    fn verdicts(sent: Result<(), String>) -> Verdicts {
+        [((ROW, Step::Provision), Ok(())), ((ROW, Step::Send), sent)].into()
+    }
+
+    fn ledger(cells: &[&str]) -> Ledger {
+        cells
+            .iter()
+            .map(|cell| ((*cell).to_owned(), "it is so".to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn a_failure_needs_its_line_in_the_ledger() {
+        let failed = verdicts(Err("lost".to_owned()));
+        assert_eq!(
+            ledger(&[]).judge(&failed, true),
+            ["node-device/http/key/send: lost"]
+        );
+        assert!(
+            ledger(&["node-device/http/key/send"])
+                .judge(&failed, true)
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_line_of_the_ledger_needs_its_failure() {
+        let passed = verdicts(Ok(()));
+        let unexpected = ledger(&["node-device/http/key/send"]).judge(&passed, true);
+        assert_eq!(
+            unexpected,
+            ["node-device/http/key/send: passes, and the ledger says that it fails"]
+        );
+        let absent = ledger(&["node-device/http/key/takeover"]);
+        assert_eq!(absent.judge(&passed, true).len(), 1);
+        assert!(
+            absent.judge(&passed, false).is_empty(),
+            "a part does not run everything"
+        );
+    }
+
+    #[test]
+    fn the_page_shows_each_cell_with_its_reason() {
+        let failed = verdicts(Err("lost".to_owned()));
+        let shown = page(&[ROW], &failed, &ledger(&["node-device/http/key/send"]));
+        assert!(
+            shown.contains("| yes | not run | no (1) | not run | – (2) | – (3) | not run |"),
+            "{shown}"
+        );
+        assert!(shown.contains("\n1. It is so.\n"), "{shown}");
     }
 }
