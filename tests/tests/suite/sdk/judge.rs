@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use muster_tests::Ended;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::cell::{Fate, Row, Sdk, Step, Transport};
@@ -79,24 +80,22 @@ pub(crate) fn outlive(place: &mut Place, rows: &[Row]) -> Vec<((Row, Step), Verd
         .collect()
 }
 
-/// A scenario's program that has something to say before it ends.
+/// A scenario's program that has something to say before it ends. It is ended with this value.
 struct Running {
     child: Child,
-    said: String,
     lines: BufReader<ChildStdout>,
+    said: String,
 }
 
 impl Running {
     fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
         let lines = BufReader::new(child.stdout.take().expect("its output is piped"));
         Self {
             child,
-            said: String::new(),
             lines,
+            said: String::new(),
         }
     }
 
@@ -110,16 +109,30 @@ impl Running {
         }
     }
 
+    /// Waits for the end.
     fn answer(mut self) -> Value {
-        let mut stdout = self.said;
         // What is not text is no answer.
-        let _ = self.lines.read_to_string(&mut stdout);
+        let _ = self.lines.read_to_string(&mut self.said);
+        let mut stderr = String::new();
+        if let Some(mut stream) = self.child.stderr.take() {
+            let _ = stream.read_to_string(&mut stderr);
+        }
         let status = self.child.wait().expect("to wait for the program");
         answer(Ended {
             code: status.code(),
-            stdout,
-            stderr: String::new(),
+            stdout: std::mem::take(&mut self.said),
+            stderr,
         })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The signal goes on to the program itself; where both have ended, there is nobody to get it.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+            let _ = self.child.wait();
+        }
     }
 }
 
