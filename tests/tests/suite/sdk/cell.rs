@@ -202,7 +202,15 @@ impl Row {
         format!("{self}/{}", step.name())
     }
 
-    /// An id for a device of this row alone.
+    /// The id of the device of this row at the hub: an enrollment of its own gives it another than it registers with.
+    pub(crate) fn device_id(self) -> String {
+        match self.proof {
+            Proof::Key | Proof::SelfSigned => format!("Unit.{}", self.id()),
+            _ => self.id(),
+        }
+    }
+
+    /// An id that is this row's alone: the registration id of its device.
     pub(crate) fn id(self) -> String {
         format!(
             "{}-{}-{}",

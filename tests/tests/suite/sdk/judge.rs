@@ -158,7 +158,7 @@ fn scenario(row: Row, step: &str, device: &Device, credential: &Value, messages:
     json!({
         "step": step,
         "transport": row.transport.name(),
-        "registration": device.id,
+        "registration": device.registration,
         "device": device.id,
         "credential": credential,
         "messages": messages.iter().map(Message::wish).collect::<Vec<_>>(),

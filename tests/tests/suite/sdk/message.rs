@@ -138,7 +138,7 @@ impl Message {
 fn added_by_sdk(row: Row) -> Option<(String, Value)> {
     // azure-iot-device-http 1.14.4 sends the header `iothub-to` with every message.
     (row.sdk == Sdk::NodeDevice && row.transport == Transport::Http).then(|| {
-        let to = format!("/devices/{}/messages/events", row.id());
+        let to = format!("/devices/{}/messages/events", row.device_id());
         ("to".to_owned(), Value::from(to))
     })
 }
@@ -183,7 +183,7 @@ fn annotations(
         }
     };
     let id = take("iothub-connection-device-id");
-    expect("iothub-connection-device-id", id == row.id(), &id);
+    expect("iothub-connection-device-id", id == row.device_id(), &id);
     let read = take("iothub-connection-auth-method");
     let parsed = read
         .as_str()

@@ -38,8 +38,10 @@ pub(crate) struct Place {
 /// A device of one row, enrolled.
 #[derive(Clone)]
 pub(crate) struct Device {
-    /// Registration id and device id.
+    /// The id at the hub.
     pub(crate) id: String,
+    /// The id that it registers with.
+    pub(crate) registration: String,
     /// The credential, as a scenario program takes it.
     pub(crate) credential: Value,
     /// One of the same kind that is not the device's.
@@ -114,9 +116,18 @@ impl Place {
 
     /// Enrolls the device of a row, alone or as one of a group.
     fn enroll(&self, row: Row) -> Device {
-        let id = row.id();
+        let (id, device_id) = (row.id(), row.device_id());
         let single = |more: &[&str]| {
-            let common = ["iot", "dps", "enrollment", "create", "--enrollment-id", &id];
+            let common = [
+                "iot",
+                "dps",
+                "enrollment",
+                "create",
+                "--enrollment-id",
+                &id,
+                "--device-id",
+                &device_id,
+            ];
             self.muster(&[&common[..], more].concat());
         };
         let certificate =
@@ -148,7 +159,8 @@ impl Place {
             Proof::Any | Proof::Policy => panic!("{row} is no device"),
         };
         Device {
-            id,
+            id: device_id,
+            registration: id,
             credential,
             wrong,
         }
@@ -164,7 +176,7 @@ impl Place {
             "registration",
             "create",
             "--registration-id",
-            &device.id,
+            &device.registration,
         ];
         let (first, second);
         if credential["kind"] == "x509" {
