@@ -47,13 +47,19 @@ pub struct LinkRequest {
 }
 
 impl LinkAnswer {
-    /// Takes the link as the peer asked for it.
+    /// Takes the link as the peer asked for it, but for one thing: where the peer sends, this side settles first.
+    ///
+    /// Azure's Python libraries (azure-eventhub 5.15.1, uamqp 1.6.11) attach their senders with the mode `second` and
+    /// then wait for a settled disposition all the same; one that only tells the outcome they pass over for ever.
     pub fn echo(attach: &Attach) -> Self {
         Self {
             source: attach.source.clone(),
             target: attach.target.clone(),
             snd_settle_mode: attach.snd_settle_mode,
-            rcv_settle_mode: attach.rcv_settle_mode,
+            rcv_settle_mode: match attach.role {
+                Role::Sender => ReceiverSettleMode::First,
+                Role::Receiver => attach.rcv_settle_mode,
+            },
             max_message_size: 0,
             credit: 0,
             offered_capabilities: Vec::new(),

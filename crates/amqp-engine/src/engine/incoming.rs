@@ -161,7 +161,9 @@ impl Link {
             tag: transfer.delivery_tag.unwrap_or(DeliveryTag::from(id)),
             message_format: transfer.message_format.unwrap_or(0),
             settled: transfer.settled.unwrap_or(false),
-            second: transfer.rcv_settle_mode.unwrap_or(self.rcv_settle_mode) == ReceiverSettleMode::Second,
+            // A transfer can turn the link's `second` into `first`, and not the other way round.
+            second: self.rcv_settle_mode == ReceiverSettleMode::Second
+                && transfer.rcv_settle_mode != Some(ReceiverSettleMode::First),
             payload: Vec::new(),
         };
         if !transfer.more {

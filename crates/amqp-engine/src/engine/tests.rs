@@ -294,6 +294,7 @@ impl Pair {
         };
         let answer = LinkAnswer {
             credit,
+            rcv_settle_mode: attach.rcv_settle_mode,
             ..LinkAnswer::echo(&attach)
         };
         self.server.accept(link, answer).unwrap();

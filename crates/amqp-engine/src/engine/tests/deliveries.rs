@@ -333,6 +333,33 @@ fn where_the_sender_settles_last_an_outcome_is_only_told() {
     assert_eq!(pair.client.unsettled(session), Ok((0, 0)));
 }
 
+/// As azure-eventhub 5.15.1 and uamqp 1.6.11 do: they ask for the sender to settle last and wait for the receiver to.
+#[test]
+fn a_sender_that_asks_to_settle_last_is_answered_that_this_side_settles_first() {
+    let (mut engine, _) = begun(config());
+    let asked = Attach {
+        rcv_settle_mode: ReceiverSettleMode::Second,
+        ..attach_of(0, "a", Role::Sender)
+    };
+    engine.receive(&frame_of(0, |out| asked.write(out)), 0);
+    let Some(Event::AttachRequested { link, attach, .. }) = engine.next_event() else {
+        panic!("no attach");
+    };
+    let answer = LinkAnswer {
+        credit: 5,
+        ..LinkAnswer::echo(&attach)
+    };
+    engine.accept(link, answer).unwrap();
+    let written = performatives(&mut engine);
+    assert!(matches!(&written[0], Performative::Attach(attached)
+            if attached.attach.rcv_settle_mode == ReceiverSettleMode::First));
+    engine.receive(&transfer_frame(&transfer_of(0, 0), b"x"), 0);
+    engine
+        .settle(link, id(0), id(0), &DeliveryState::Accepted)
+        .unwrap();
+    assert_eq!(dispositions(&mut engine), [(0, 0, true)]);
+}
+
 #[test]
 fn a_link_that_settles_all_or_none_overrules_the_call() {
     for (mode, settled) in [

@@ -163,6 +163,7 @@ impl World {
                 model.server = Some(link);
                 let answer = LinkAnswer {
                     credit: 3,
+                    rcv_settle_mode: attach.rcv_settle_mode,
                     ..LinkAnswer::echo(&attach)
                 };
                 // It may have been taken back meanwhile.
