@@ -23,8 +23,36 @@ class Connection(http.client.HTTPSConnection):
         self.sock = self._context.wrap_socket(raw, server_hostname=self.host)
 
 
+def exactly(link, count):
+    got = b""
+    while len(got) < count:
+        part = link.recv(count - len(got))
+        if not part:
+            sys.exit("the connection ended")
+        got += part
+    return got
+
+
+def text(value):
+    return len(value.encode()).to_bytes(2, "big") + value.encode()
+
+
 context = ssl.create_default_context(cafile=plan["root"])
 context.load_cert_chain(plan["certificate"], plan["key"])
+if plan["method"] == "PUBLISH":
+    # The path is the device's id. The ping brings everything before it to an end.
+    raw = socket.create_connection(plan["address"], timeout=30)
+    link = context.wrap_socket(raw, server_hostname=plan["host"])
+    device = plan["path"]
+    body = text("MQTT") + b"\x04\x82\x00\x00" + text(device) + text(f"{plan['host']}/{device}/?api-version=2021-04-12")
+    link.sendall(bytes([0x10, len(body)]) + body)
+    if exactly(link, 4) != b"\x20\x02\x00\x00":
+        sys.exit("refused")
+    link.sendall(b"\xc0\x00")
+    exactly(link, 2)
+    body = text(f"devices/{device}/messages/events/") + b"\x00\x01" + plan["body"].encode()
+    link.sendall(bytes([0x32, len(body)]) + body)
+    sys.exit(0 if exactly(link, 4) == b"\x40\x02\x00\x01" else "another answer")
 link = Connection(plan["host"], context=context)
 link.request("GET", "/nothing-is-here")
 link.getresponse().read()

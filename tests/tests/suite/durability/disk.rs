@@ -102,6 +102,7 @@ fn send_until_refused(fleet: &Fleet, ground: &Ground, prefix: &str) -> Account {
     let plan = Plan {
         prefix,
         senders: &[("large-1", 1), ("large-2", 1)],
+        publishers: &[],
         registrars: 0,
         padding: 240_000,
         most: 1_000,
@@ -145,6 +146,7 @@ fn a_full_disk_acknowledges_nothing_and_loses_nothing() {
         &Plan {
             prefix: "meanwhile",
             senders: &[],
+            publishers: &[],
             registrars: 1,
             padding: 0,
             most: 5,
@@ -178,6 +180,7 @@ fn a_full_disk_acknowledges_nothing_and_loses_nothing() {
         &Plan {
             prefix: "later",
             senders: &[("large-1", 1)],
+            publishers: &[],
             registrars: 1,
             padding: 1_000,
             most: 20,

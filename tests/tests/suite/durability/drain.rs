@@ -19,7 +19,7 @@ const PATIENT: &str = include_str!("patient.py");
 #[test]
 fn a_drain_under_load_loses_nothing_acknowledged() {
     let mut ground = Ground::new();
-    let fleet = Fleet::new(&ground, &["single-1", "batch-1"]);
+    let fleet = Fleet::new(&ground, &["single-1", "batch-1", "mqtt-1"]);
     let mut promises = Promises::default();
     for round in 0..2 {
         let load = fleet.run(
@@ -27,6 +27,7 @@ fn a_drain_under_load_loses_nothing_acknowledged() {
             &Plan {
                 prefix: &format!("run{round}"),
                 senders: &[("single-1", 1), ("batch-1", 3)],
+                publishers: &["mqtt-1"],
                 registrars: 2,
                 padding: 100,
                 most: 100_000,

@@ -16,7 +16,10 @@ const SENDERS: &[(&str, u32)] = &[
     ("batch-1", 3),
     ("batch-2", 5),
 ];
-const DEVICES: &[&str] = &["single-1", "single-2", "single-3", "batch-1", "batch-2"];
+const PUBLISHERS: &[&str] = &["mqtt-1", "mqtt-2"];
+const DEVICES: &[&str] = &[
+    "single-1", "single-2", "single-3", "batch-1", "batch-2", "mqtt-1", "mqtt-2",
+];
 
 /// What devices were promised so far, and what was seen of it.
 #[derive(Default)]
@@ -127,6 +130,7 @@ fn killing_the_server_under_load_loses_nothing_acknowledged() {
             &Plan {
                 prefix: &format!("run{round}"),
                 senders: SENDERS,
+                publishers: PUBLISHERS,
                 registrars: 3,
                 padding: 100,
                 most: 100_000,
@@ -138,7 +142,7 @@ fn killing_the_server_under_load_loses_nothing_acknowledged() {
         assert!(account.refused.is_empty(), "{:?}", account.refused);
         assert_eq!(
             account.broken.len(),
-            SENDERS.len() + 3,
+            SENDERS.len() + PUBLISHERS.len() + 3,
             "every connection ended with the server"
         );
         promises.add(account);

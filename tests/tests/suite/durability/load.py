@@ -9,6 +9,8 @@ Called with one argument, a JSON file:
   prefix     stands before the id of every message and registration
   senders    [{"device", "certificate", "key", "batch"}]: each sends one message after the other; `batch` above 1 packs so
              many into one request
+  mqtt       [host, port] of the server's MQTT
+  publishers [{"device", "certificate", "key"}]: each publishes over MQTT, a few messages ahead of their acknowledgements
   registrars how many connections register devices of the key group, each with its derived key
   group_key  key of the group, base64
   padding    bytes that each message carries besides its id
@@ -18,6 +20,7 @@ Prints "started" once every connection has had an answer; then, when all have en
 with the server, with its first refused request, or with its last request.
 """
 import base64
+import collections
 import hashlib
 import hmac
 import http.client
@@ -33,7 +36,7 @@ with open(sys.argv[1], encoding="utf-8") as file:
     plan = json.load(file)
 lock = threading.Lock()
 result = {"sent": [], "answered": [], "assigned": [], "refused": [], "broken": []}
-clients = len(plan["senders"]) + plan["registrars"]
+clients = len(plan["senders"]) + len(plan["publishers"]) + plan["registrars"]
 first_answers = threading.Semaphore(0)
 
 
@@ -103,6 +106,68 @@ def send(sender):
         note("sent", ids)
 
 
+def text(value):
+    return len(value.encode()).to_bytes(2, "big") + value.encode()
+
+
+def packet(first, body):
+    length, rest = bytearray(), len(body)
+    while True:
+        rest, low = divmod(rest, 128)
+        length.append(low | (128 if rest else 0))
+        if not rest:
+            return bytes([first]) + bytes(length) + body
+
+
+def exactly(link, count):
+    got = b""
+    while len(got) < count:
+        part = link.recv(count - len(got))
+        if not part:
+            raise OSError("the end")
+        got += part
+    return got
+
+
+def publish(publisher):
+    """Publishes at least-once over MQTT, eight messages ahead of their acknowledgements."""
+    device = publisher["device"]
+    context = ssl.create_default_context(cafile=plan["root"])
+    context.load_cert_chain(publisher["certificate"], publisher["key"])
+    padding = "." * plan["padding"]
+    waiting = collections.deque()
+    try:
+        raw = socket.create_connection(plan["mqtt"], timeout=30)
+        link = context.wrap_socket(raw, server_hostname=plan["hub"])
+        user = f"{plan['hub']}/{device}/?api-version=2021-04-12"
+        link.sendall(packet(0x10, text("MQTT") + b"\x04\x80\x00\x00" + text(device) + text(user)))
+        answer = exactly(link, 4)
+        if answer[:2] != b"\x20\x02" or answer[3]:
+            note("refused", {"ids": [], "status": answer[3], "body": "CONNACK"})
+            first_answers.release()
+            return
+        number = 0
+        while number < plan["most"] or waiting:
+            while number < plan["most"] and len(waiting) < 8:
+                name = f"{plan['prefix']}/{device}/{number:06}"
+                identifier = (number % 65535 + 1).to_bytes(2, "big")
+                topic = text(f"devices/{device}/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8")
+                body = json.dumps({"id": name, "padding": padding}).encode()
+                link.sendall(packet(0x32, topic + identifier + body))
+                waiting.append((identifier, name))
+                number += 1
+            answer = exactly(link, 4)
+            identifier, name = waiting.popleft()
+            if answer != b"\x40\x02" + identifier:
+                note("refused", {"ids": [name], "status": 0, "body": repr(answer)})
+                return
+            note("sent", [name])
+            if name.endswith("/000000"):
+                first_answers.release()
+    except OSError as error:
+        note("broken", repr(error))
+
+
 def token(audience, key):
     audience = urllib.parse.quote(audience, safe="")
     expiry = int(time.time()) + 3600
@@ -149,6 +214,7 @@ def guarded(work, argument):
 
 
 threads = [threading.Thread(target=guarded, args=[send, sender]) for sender in plan["senders"]]
+threads += [threading.Thread(target=guarded, args=[publish, publisher]) for publisher in plan["publishers"]]
 threads += [threading.Thread(target=guarded, args=[register, worker]) for worker in range(plan["registrars"])]
 for thread in threads:
     thread.start()

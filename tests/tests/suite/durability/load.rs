@@ -23,6 +23,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) prefix: &'a str,
     /// Device and messages in one request, for each connection that sends.
     pub(crate) senders: &'a [(&'a str, u32)],
+    /// Devices that publish over MQTT.
+    pub(crate) publishers: &'a [&'a str],
     /// Connections that register new devices.
     pub(crate) registrars: u32,
     /// Bytes that a message carries besides its id.
@@ -122,8 +124,19 @@ impl Fleet {
                 json!({"device": device, "batch": batch, "certificate": certificate, "key": key})
             })
             .collect();
+        let publishers: Vec<Value> = plan
+            .publishers
+            .iter()
+            .map(|device| {
+                let (certificate, key) = ground.credential(device);
+                json!({"device": device, "certificate": certificate, "key": key})
+            })
+            .collect();
+        let mqtt = ground.server().endpoint("mqtt");
         let value = json!({
             "address": [address.ip(), address.port()],
+            "mqtt": [mqtt.ip(), mqtt.port()],
+            "publishers": publishers,
             "root": ground.server().root(),
             "hub": HUB,
             "global": GLOBAL,

@@ -181,7 +181,7 @@ fn finished(path: &Path) -> String {
     panic!("the trace in {} does not end", path.display());
 }
 
-/// Traces a server that takes one message and one registration, with these variables in its environment.
+/// Traces a server that takes one message over HTTPS, one over MQTT, and one registration, with these variables in its environment.
 fn trace(variables: &[(&str, &Path)]) -> String {
     let mut ground = Ground::new();
     let fleet = Fleet::new(&ground, &["device-1"]);
@@ -194,9 +194,12 @@ fn trace(variables: &[(&str, &Path)]) -> String {
         launch.variable(name, &path.display().to_string())
     });
     ground.start_by(launch);
-    let address = ground.server().https();
     let ask = |device: &str, host: &str, method: &str, path: String, body: Value, status: u16| {
         let (certificate, key) = ground.credential(device);
+        let address = match method {
+            "PUBLISH" => ground.server().endpoint("mqtt"),
+            _ => ground.server().https(),
+        };
         let plan = json!({
             "address": [address.ip(), address.port()],
             "root": ground.server().root(),
@@ -222,6 +225,14 @@ fn trace(variables: &[(&str, &Path)]) -> String {
         204,
     );
     ask(
+        "device-1",
+        HUB,
+        "PUBLISH",
+        "device-1".into(),
+        json!({"id": "a-published-message"}),
+        0,
+    );
+    ask(
         "device-2",
         GLOBAL,
         "PUT",
@@ -237,8 +248,9 @@ fn trace(variables: &[(&str, &Path)]) -> String {
 }
 
 /// What is traced: what stands in the record, and how the name of its file ends.
-const TRACED: [(&str, &str); 2] = [
+const TRACED: [(&str, &str); 3] = [
     ("a-traced-message", ".seg"),
+    ("a-published-message", ".seg"),
     ("device-2", "/registry/registry.db-wal"),
 ];
 
