@@ -76,8 +76,8 @@ impl Hall {
             "create",
             "--hub-name",
             "muster-hub",
-            "--device-id",
-            id,
+            // Some ids look like options.
+            &format!("--device-id={id}"),
         ]);
         let key = text(&made["authentication"]["symmetricKey"]["primaryKey"]);
         Device {

@@ -42,7 +42,9 @@ pub(super) fn acknowledgements_come_in_the_order_of_the_messages() {
     let device = hall.device("d");
     let mut wire = hall.connected(&device);
     // Identifiers in no order, and messages of QoS 0 between them.
-    let ids: Vec<u16> = (0..500).map(|place| (place * 7_919) % 65_521 + 1).collect();
+    let ids: Vec<u16> = (0..500_u32)
+        .map(|place| u16::try_from(place * 7_919 % 65_521 + 1).expect("below a prime"))
+        .collect();
     let all: Vec<u8> = ids
         .iter()
         .flat_map(|id| {

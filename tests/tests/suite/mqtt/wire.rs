@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use super::bytes::{PINGREQ, PINGRESP};
 
 /// How long anything may take. It bounds a hang, it measures nothing.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a client trusts, and what it presents: a chain and its key, in PEM.
 pub(super) fn tls(root: &Path, identity: Option<(&Path, &Path)>) -> Arc<ClientConfig> {
@@ -226,10 +226,9 @@ impl Wire {
     /// Ends the sending direction as TLS does, and keeps listening.
     pub(super) fn half_close(&mut self) {
         self.tls.send_close_notify();
-        while self.tls.wants_write() {
-            self.tls.write_tls(&mut self.socket).expect("to say so");
-        }
-        self.socket.shutdown(Shutdown::Write).expect("to end sending");
+        // The server may have ended it from its side by now.
+        while self.tls.wants_write() && self.tls.write_tls(&mut self.socket).is_ok() {}
+        let _ = self.socket.shutdown(Shutdown::Write);
     }
 
     /// Goes away without a word, as a device that loses its power.

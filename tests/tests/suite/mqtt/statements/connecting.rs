@@ -103,7 +103,7 @@ pub(super) const ROWS: &[Row] = &[
         "another level is refused by code 1, then the connection ends",
         Held(by![
             connect::another_level_is_refused_by_code_1,
-            connect::a_client_of_version_5_is_told_once_that_its_version_is_not_offered
+            connect::a_client_of_version_5_is_told_in_both_forms_that_its_version_is_not_offered
         ]),
     ),
     row(
