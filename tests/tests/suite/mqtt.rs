@@ -13,6 +13,7 @@ mod publish;
 mod session;
 mod statements;
 mod subscribe;
+mod websocket;
 mod wills;
 mod wire;
 
@@ -89,6 +90,11 @@ impl Hall {
     /// Opens a connection on which nothing was sent yet.
     fn wire(&self) -> Wire {
         Wire::open(self.ground.server().endpoint("mqtt"), HUB, &self.tls)
+    }
+
+    /// Opens a connection to where HTTPS is spoken.
+    fn web(&self) -> Wire {
+        Wire::open(self.ground.server().endpoint("https"), HUB, &self.tls)
     }
 
     /// Opens a connection that presents a certificate.

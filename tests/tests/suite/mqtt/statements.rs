@@ -49,7 +49,6 @@ const NO_QOS_2: &str = "delivery exactly once is not offered; the connection is 
 const NO_RETAIN: &str =
     "a hub retains nothing; the flag becomes the property `mqtt-retain`, as at the vendor's";
 const NOTHING_QUEUED: &str = "nothing is sent at QoS 1 to a device of a hub yet, so nothing waits for it";
-const NO_WEBSOCKET: &str = "WebSocket carriage is not offered yet";
 
 /// Every row, in the order of the numbers.
 fn rows() -> impl Iterator<Item = &'static Row> {

@@ -151,6 +151,19 @@ impl Wire {
         }
     }
 
+    /// The next bytes, so many of them.
+    pub(super) fn take(&mut self, count: usize) -> Vec<u8> {
+        while self.held.len() < count {
+            assert!(
+                self.fill(),
+                "{count} bytes wanted, and the end after {:02x?}",
+                self.held
+            );
+        }
+        let rest = self.held.split_off(count);
+        std::mem::replace(&mut self.held, rest)
+    }
+
     /// Demands these packets next, byte by byte.
     pub(super) fn expect(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();

@@ -1,8 +1,10 @@
 //! Statements about messages, subscriptions and the ends of connections: sections 3.3 to 7.
 
-use super::super::{bad_input, connect, framing, provisioning, publish, session, subscribe, wills};
+use super::super::{
+    bad_input, connect, framing, provisioning, publish, session, subscribe, websocket, wills,
+};
 use super::How::{Apart, Held, Otherwise};
-use super::{CLIENT, NO_QOS_2, NO_RETAIN, NO_WEBSOCKET, NOTHING_QUEUED, Row, by, row};
+use super::{CLIENT, NO_QOS_2, NO_RETAIN, NOTHING_QUEUED, Row, by, row};
 
 pub(super) const ROWS: &[Row] = &[
     row(
@@ -462,21 +464,28 @@ pub(super) const ROWS: &[Row] = &[
             bad_input::a_client_that_never_reads_is_cut_off_and_costs_no_memory
         ]),
     ),
-    row("6.0.0-1", "packets go in binary frames", Apart(NO_WEBSOCKET)),
+    row(
+        "6.0.0-1",
+        "packets go in binary frames, and another frame ends the connection",
+        Held(by![
+            websocket::a_client_that_names_mqtt_gets_it_in_binary_frames,
+            websocket::frames_of_text_end_the_connection
+        ]),
+    ),
     row(
         "6.0.0-2",
         "packets and frames need not begin together",
-        Apart(NO_WEBSOCKET),
+        Held(by![websocket::packets_and_frames_need_not_begin_together]),
     ),
     row(
         "6.0.0-3",
         "the client names the subprotocol `mqtt`",
-        Apart(NO_WEBSOCKET),
+        Held(by![websocket::a_client_that_does_not_name_mqtt_gets_no_websocket]),
     ),
     row(
         "6.0.0-4",
         "the server answers with the subprotocol `mqtt`",
-        Apart(NO_WEBSOCKET),
+        Held(by![websocket::a_client_that_names_mqtt_gets_it_in_binary_frames]),
     ),
     row(
         "7.0.0-1",
