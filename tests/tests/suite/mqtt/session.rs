@@ -208,6 +208,22 @@ pub(super) fn half_a_packet_does_not_keep_a_connection_alive() {
 }
 
 #[test]
+pub(super) fn half_a_record_delays_neither_the_keep_alive_nor_a_newer_connection() {
+    let hall = Hall::new();
+    let device = hall.device("d");
+    let mut wire = hall.wire();
+    let hello = Hello::of(&device).but(|hello| hello.keep_alive = 1);
+    wire.ask(hello.bytes(), ACCEPTED);
+    wire.send_half_a_record(PINGREQ);
+    ended_soon(&mut wire);
+    let mut old = hall.connected(&device);
+    old.send_half_a_record(publish(&device.topic(""), "x"));
+    hall.connected(&device).is_quiet();
+    ended_soon(&mut old);
+    assert_eq!(hall.events(), []);
+}
+
+#[test]
 pub(super) fn a_keep_alive_of_0_demands_nothing() {
     let hall = Hall::new();
     let device = hall.device("d");

@@ -99,6 +99,21 @@ impl Wire {
         }
     }
 
+    /// Sends the first half of a TLS record, and never the rest.
+    pub(super) fn send_half_a_record(&mut self, bytes: impl AsRef<[u8]>) {
+        self.tls
+            .writer()
+            .write_all(bytes.as_ref())
+            .expect("room for a record");
+        let mut record = Vec::new();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut record).expect("a record");
+        }
+        self.socket
+            .write_all(&record[..record.len() / 2])
+            .expect("the server takes it");
+    }
+
     /// Takes more of what the server sends; `false` at the end.
     fn fill(&mut self) -> bool {
         loop {

@@ -259,6 +259,7 @@ pub(super) const ROWS: &[Row] = &[
         Held(by![
             session::a_client_silent_for_one_and_a_half_keep_alives_is_cut_off,
             session::half_a_packet_does_not_keep_a_connection_alive,
+            session::half_a_record_delays_neither_the_keep_alive_nor_a_newer_connection,
             provisioning::a_silent_registration_is_cut_off_and_half_a_packet_does_not_help
         ]),
     ),
@@ -344,6 +345,7 @@ pub(super) const ROWS: &[Row] = &[
         "an older connection of the same client is ended",
         Held(by![
             session::a_second_connection_of_a_device_ends_the_first,
+            session::half_a_record_delays_neither_the_keep_alive_nor_a_newer_connection,
             provisioning::a_second_connection_of_a_registration_ends_the_first
         ]),
     ),
