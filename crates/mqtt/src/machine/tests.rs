@@ -172,7 +172,7 @@ enum Step {
         id: u16,
         retain: bool,
     },
-    /// A packet that only servers send, or that belongs to QoS 2.
+    /// A packet that only servers send, or that belongs to delivery exactly once.
     Strange(u8),
     Subscribe(u16, Vec<(usize, u8)>),
     Unsubscribe(u16, Vec<usize>),

@@ -160,7 +160,6 @@ pub(super) fn noise_in_every_state_ends_at_most_its_own_connection() {
                 let mut stream = TcpStream::connect(address).expect("a connection");
                 // It may have ended it by now.
                 let _ = stream.write_all(&bytes);
-                continue;
             }
             // Before CONNECT, within it, and behind its name.
             1 => over(hall.wire(), &bytes),

@@ -57,12 +57,12 @@ pub(super) fn text(text: impl AsRef<[u8]>) -> Vec<u8> {
     [&count.to_be_bytes()[..], text].concat()
 }
 
-/// PUBLISH at QoS 0.
+/// PUBLISH at most once.
 pub(super) fn publish(topic: &str, payload: impl AsRef<[u8]>) -> Vec<u8> {
     packet(0x30, [&text(topic), payload.as_ref()].concat())
 }
 
-/// PUBLISH at QoS 1.
+/// PUBLISH at least once.
 pub(super) fn publish1(topic: &str, id: u16, payload: impl AsRef<[u8]>) -> Vec<u8> {
     publish_with(0x32, topic, id, payload)
 }
@@ -154,7 +154,7 @@ impl Hello {
         self
     }
 
-    /// With a will at QoS 1.
+    /// With a will that is to be published at least once.
     pub(super) fn with_will(mut self, topic: &str, payload: &str) -> Self {
         self.will = Some(Will {
             topic: topic.into(),

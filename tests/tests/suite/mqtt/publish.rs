@@ -1,4 +1,4 @@
-//! PUBLISH and PUBACK: section 3.3 and 3.4 of the standard, and what a hub makes of topics, QoS, DUP and RETAIN.
+//! PUBLISH and PUBACK: section 3.3 and 3.4 of the standard, and what a hub makes of topics, qualities of service, DUP and RETAIN.
 
 use serde_json::json;
 

@@ -49,7 +49,7 @@ fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     match u16::try_from(payload.len()).expect("a frame of medium length") {
         short @ 0..126 => frame.push(0x80 | short.to_le_bytes()[0]),
         long => {
-            frame.push(0x80 | 126);
+            frame.push(0xfe);
             frame.extend(long.to_be_bytes());
         }
     }
