@@ -1,5 +1,5 @@
-//! Clients that nobody should have: slow, silent, deaf, at the limit, or sending noise. They are cut off, others are served,
-//! and the server's memory stays bounded.
+//! Clients that nobody should have: slow, silent, deaf, at the limit, or sending noise. They are cut off, others are
+//! served, and the server's memory stays bounded.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

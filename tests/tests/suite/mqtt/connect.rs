@@ -113,7 +113,8 @@ pub(super) fn a_client_of_version_5_is_told_in_both_forms_that_its_version_is_no
     let device = hall.device("d");
     let hello = Hello::of(&device).but(|hello| hello.level = 5);
     let answer = hall.answer(hello.bytes());
-    // In the form of 5 ("MQTT Version 5.0", section 3.2.2.2, reason code 0x84), then in that of 3.1.1: a client reads one.
+    // In the form of 5 ("MQTT Version 5.0", section 3.2.2.2, reason code 0x84), then in that of 3.1.1: a client reads
+    // one of them.
     assert_eq!(answer, [&[0x20, 3, 0, 0x84, 0][..], &refused(1)].concat());
 }
 

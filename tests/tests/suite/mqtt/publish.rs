@@ -1,4 +1,5 @@
-//! PUBLISH and PUBACK: section 3.3 and 3.4 of the standard, and what a hub makes of topics, qualities of service, DUP and RETAIN.
+//! PUBLISH and PUBACK: sections 3.3 and 3.4 of the standard, and what a hub makes of topics, qualities of service, DUP
+//! and RETAIN.
 
 use serde_json::json;
 
