@@ -271,6 +271,12 @@ async fn registering(
     let refused = |reason| Refused::new(ConnectCode::NotAuthorized, reason);
     let id =
         RegistrationId::parse(&user.registration).map_err(|_| refused(ReasonCode::RegistrationIdInvalid))?;
+    if connect.client_id.is_empty() {
+        return Err(Refused::new(
+            ConnectCode::IdentifierRejected,
+            ReasonCode::ClientIdDiffers,
+        ));
+    }
     if !connect.client_id.eq_ignore_ascii_case(&user.registration) {
         return Err(refused(ReasonCode::ClientIdDiffers));
     }

@@ -185,3 +185,6 @@ impl Machine {
         code
     }
 }
+
+#[cfg(test)]
+mod tests;

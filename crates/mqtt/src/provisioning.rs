@@ -11,7 +11,7 @@ use muster_mqtt_codec::{
     Connack, ConnectCode, Packet, PacketId, Publish, Qos, connack, pingresp, puback, publish, suback,
     unsuback,
 };
-use muster_net::time::timeout;
+use muster_net::time::{now as instant, sleep_until};
 use muster_net::{Drain, Peer, Presented};
 use muster_resources::StoreError;
 use muster_wire::fault::Fault;
@@ -106,7 +106,8 @@ pub(crate) async fn serve(
         last_id: 0,
     };
     let end = session.run(&place.mailbox, silence, &drain).await;
-    if end == "drained" {
+    // What was asked before the end is answered, unless nobody listens any more.
+    if !matches!(end, "gone" | "replaced" | "silent") {
         session.pump.close(session.backend.config.write_time).await;
     }
     metrics::ended(end);
@@ -158,11 +159,14 @@ enum Request {
 
 impl Session {
     async fn run(&mut self, mailbox: &Mailbox, silence: Duration, drain: &Drain) -> &'static str {
+        // Packets count, not bytes: who never ends one is silent [MQTT-3.1.2-24].
+        let mut heard = instant();
         loop {
             match self.pump.packet(MAX_PACKET, |frame| read(&frame.packet()?)) {
                 Ok(Some(Request::End)) => return "goodbye",
                 Ok(Some(request)) => {
                     self.perform(request).await;
+                    heard = instant();
                     continue;
                 }
                 Ok(None) => {}
@@ -177,12 +181,11 @@ impl Session {
             let filled = tokio::select! {
                 _ = poll_fn(|context| mailbox.poll_ended(context)) => return "replaced",
                 () = drain.begun() => return "drained",
-                filled = timeout(silence, self.pump.fill()) => filled,
+                () = sleep_until(heard + silence) => return "silent",
+                filled = self.pump.fill() => filled,
             };
-            match filled {
-                Ok(Ok(true)) => {}
-                Ok(Ok(false) | Err(_)) => return "gone",
-                Err(_) => return "silent",
+            if !matches!(filled, Ok(true)) {
+                return "gone";
             }
         }
     }

@@ -58,9 +58,13 @@ impl Pump {
         self.chunk.is_some()
     }
 
-    /// Waits until something can be read, holding no buffer.
-    pub(crate) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_readable(context)
+    /// Reads what has come; `false` at the end. It waits holding no buffer, and also where a part of a record is all that
+    /// came, so that nothing else has to wait for the rest of it.
+    pub(crate) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.stream.poll_read(context).map_ok(|chunk| {
+            self.chunk = chunk;
+            self.chunk.is_some()
+        })
     }
 
     /// Reads what has come; `false` at the end.

@@ -270,7 +270,8 @@ enum Wake {
     Drain,
     Durable(Result<Ticket, LaneClosed>),
     Ended(Ending),
-    Readable(std::io::Result<()>),
+    /// Something came, or nothing will any more.
+    Read(std::io::Result<bool>),
     Silence,
 }
 
@@ -350,9 +351,8 @@ impl Session {
                     Wake::Drain => return Ok(End::Drained),
                     Wake::Durable(outcome) => self.acknowledge(outcome)?,
                     Wake::Ended(ending) => return Ok(End::Ended(ending)),
-                    Wake::Readable(outcome) => {
-                        outcome?;
-                        if !self.pump.fill().await? {
+                    Wake::Read(outcome) => {
+                        if !outcome? {
                             return Ok(End::Gone);
                         }
                     }
@@ -374,9 +374,9 @@ impl Session {
         }
         if self.has_room()
             && !self.pump.has_input()
-            && let Poll::Ready(outcome) = self.pump.poll_readable(context)
+            && let Poll::Ready(outcome) = self.pump.poll_fill(context)
         {
-            return Poll::Ready(Wake::Readable(outcome));
+            return Poll::Ready(Wake::Read(outcome));
         }
         Poll::Pending
     }
@@ -532,7 +532,7 @@ impl Session {
         let tracking = backend.random.draw(|rng| TrackingId::random(rng));
         let fault = Fault::new(ErrorCode::FeatureNotSupported, tracking, backend.clock.wall());
         let topic = twin_response(fault.status(), rid);
-        let body = fault.body();
+        let body = fault.description();
         let answer = Publish {
             dup: false,
             delivery: None,
@@ -558,7 +558,8 @@ impl Session {
         if let (Some(will), false) = (self.will.take(), matches!(end, End::Goodbye)) {
             self.publish_will(*will).await;
         }
-        if matches!(end, End::Drained) {
+        // What was asked before the end is answered.
+        if matches!(end, End::Breach(_) | End::Drained | End::Goodbye) {
             self.pump.close(self.backend.config.write_time).await;
         }
         metrics::ended(end.as_str());

@@ -65,6 +65,10 @@ impl DeviceRegistration {
         if body.len() <= DPS_BODY.bytes && body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }
+        // The reader of JSON would take a list for the members in their order.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(Error::Type("the document".into()));
+        }
         let document = body::read::<Option<Self>>(body, DPS_BODY)?.unwrap_or_default();
         match &document.registration_id {
             Some(text) if !text.eq_ignore_ascii_case(id.as_str()) => Err(Error::field(

@@ -14,6 +14,7 @@ mod command_line;
 mod durability;
 mod explain;
 mod ground;
+mod mqtt;
 mod odd;
 mod own_certificates;
 mod raw;

@@ -141,6 +141,13 @@ fn bodies_that_break_a_rule_are_refused() {
         Err(Error::Type(_))
     ));
     assert!(DeviceRegistration::parse(b"\xff", &id()).is_err());
+    // A list is no document, although it may hold what the members would.
+    for list in [&b"[]"[..], b" \n[\"my-x509-device\"]"] {
+        assert_eq!(
+            DeviceRegistration::parse(list, &id()),
+            Err(Error::Type("the document".into()))
+        );
+    }
 }
 
 #[test]
