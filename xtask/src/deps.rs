@@ -23,7 +23,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("muster-amqp-engine", &[]),
     ("muster-bus", &["hub", "model", "resources"]),
-    ("muster-client", &["amqp-engine", "model", "pki", "wire"]),
+    (
+        "muster-client",
+        &["amqp-engine", "model", "mqtt-codec", "pki", "wire"],
+    ),
     ("muster-dps", &["model", "pki", "resources", "wire"]),
     ("muster-hub", &["model", "pki", "resources", "wire"]),
     ("muster-model", &["pki"]),

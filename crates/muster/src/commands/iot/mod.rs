@@ -1,7 +1,8 @@
 //! `muster iot`: what `az iot` does, against a server of this kind or, with a connection string, against Azure.
 //!
 //! Nouns, verbs and flags are those of the vendor's command line. Nothing here knows the server's inside: everything
-//! goes over HTTPS through `muster_client`. Documents are printed as the server wrote them.
+//! goes through `muster_client`, operators' calls over HTTPS, devices' over what they speak. Documents are printed as
+//! the server wrote them.
 
 mod certificate;
 mod connect;
@@ -192,6 +193,9 @@ impl Problem {
                         tracking_id: Some(id),
                         ..
                     } if hints.fit(*status) => format!("\nwhy: muster explain {id}"),
+                    Error::NotAccepted { client, .. } if hints == Hints::Device => {
+                        format!("\nwhy: muster explain --device {client}")
+                    }
                     _ => String::new(),
                 };
                 Failure::new(format!("{error}{hint}"))
