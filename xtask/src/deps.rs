@@ -32,8 +32,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("muster-model", &["pki"]),
     (
         "muster-mqtt",
-        &["dps", "hub", "model", "net", "resources", "wire"],
+        &["dps", "hub", "model", "mqtt-codec", "net", "pki", "resources", "wire"],
     ),
+    ("muster-mqtt-codec", &[]),
     ("muster-net", &["pki"]),
     (
         "muster-outlets",
@@ -87,6 +88,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("sqlx", &["muster-store"]),
     ("tokio-postgres", &["muster-store"]),
     ("tokio-rustls", &["muster-client", "muster-net"]),
+    ("tokio-tungstenite", &["muster-client", "muster-rest"]),
     ("toml", &["muster"]),
     ("tracing-subscriber", &["muster"]),
     ("x509-parser", &["muster-net", "muster-pki"]),

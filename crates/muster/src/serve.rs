@@ -252,6 +252,7 @@ pub(crate) async fn start(data: &DataDir, config: &Config) -> Result<Running, Fa
         activity: Arc::clone(&activity),
         events: muster_hub::Events::new(Arc::clone(&events), Arc::clone(&directory)),
         readiness: Arc::clone(&readiness) as _,
+        mqtt: Arc::clone(&mqtt_gateway),
         maintenance: Arc::new(Backups::new(Arc::clone(&registry), Arc::clone(&event_log))),
         trusted: Arc::new(move || std::fs::read_to_string(&trusted_file)),
         warned: Warned::default(),

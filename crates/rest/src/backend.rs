@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use muster_dps::{Enrollments, Groups, Registrar, Registrations};
 use muster_hub::{Activity, Authenticator, Events, Identities, Presence, Telemetry};
 use muster_model::{Clock, Random};
+use muster_net::StreamService;
 use muster_resources::{Access, Certificates, Directory, Hubs, RefusalLog, Refusals, ServerFacts, Services};
 use muster_wire::api_version::ApiVersion;
 use muster_wire::host::Domain;
@@ -65,6 +66,8 @@ pub struct Backend {
     pub events: Events,
     /// Whether the server can do its work.
     pub readiness: Arc<dyn Readiness>,
+    /// What speaks MQTT inside a WebSocket.
+    pub mqtt: Arc<dyn StreamService>,
     /// Work that an operator orders.
     pub maintenance: Arc<dyn Maintenance>,
     /// The certificates that clients are to trust, in PEM.

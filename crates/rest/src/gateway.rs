@@ -16,6 +16,7 @@ use crate::body::Answer;
 use crate::caller::Caller;
 use crate::dispatch;
 use crate::router::Surface;
+use crate::websocket::{self, Promise};
 
 /// Largest head of a request, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -59,11 +60,18 @@ impl StreamService for Gateway {
         Box::pin(async move {
             let caller = Arc::new(Caller::new(&peer));
             let config = backend.config;
+            let promise = Arc::new(Promise::default());
             let answer = service_fn({
-                let (backend, drain) = (Arc::clone(&backend), drain.clone());
-                move |request: Request<Incoming>| {
+                let (backend, drain, promise) = (Arc::clone(&backend), drain.clone(), Arc::clone(&promise));
+                move |mut request: Request<Incoming>| {
                     let (backend, caller, drain) = (Arc::clone(&backend), Arc::clone(&caller), drain.clone());
-                    async move { Ok::<_, Infallible>(answer(&backend, &caller, &drain, request).await) }
+                    let promise = Arc::clone(&promise);
+                    async move {
+                        if websocket::is_asked(&request) {
+                            return Ok(upgrade(&backend, &caller, &promise, &mut request));
+                        }
+                        Ok::<_, Infallible>(answer(&backend, &caller, &drain, request).await)
+                    }
                 }
             });
             let mut connection = Box::pin(
@@ -73,7 +81,8 @@ impl StreamService for Gateway {
                     .max_buf_size(MAX_HEAD)
                     .max_headers(MAX_HEADERS)
                     .half_close(false)
-                    .serve_connection(stream.into_hyper(), answer),
+                    .serve_connection(stream.into_hyper(), answer)
+                    .with_upgrades(),
             );
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
@@ -83,11 +92,38 @@ impl StreamService for Gateway {
                     connection.as_mut().await
                 }
             };
+            drop(connection);
             if let Err(error) = ended {
                 tracing::debug!(peer.address = %peer.addr, %error, "a connection ended early");
+            } else {
+                // It keeps its place among the connections while another protocol is spoken on it.
+                promise.keep(peer, drain).await;
             }
         })
     }
+}
+
+/// Answers a request for a WebSocket.
+fn upgrade(
+    backend: &Backend,
+    caller: &Caller,
+    promise: &Promise,
+    request: &mut Request<Incoming>,
+) -> Response<Answer> {
+    let response = websocket::answer(backend, promise, request);
+    let status = response.status().as_u16();
+    tracing::info!(
+        target: "muster::access",
+        {
+            peer.address = %caller.address,
+            http.method = "GET",
+            http.operation = "WebSocket",
+            http.status = status,
+        },
+        "answered"
+    );
+    crate::metrics::answered(None, status, Duration::ZERO);
+    response
 }
 
 async fn answer(

@@ -21,6 +21,7 @@ mod own;
 mod problem;
 mod provisioning;
 pub mod router;
+mod websocket;
 
 pub use backend::{Backend, Maintenance, Readiness, Warned};
 pub use gateway::{Config, Gateway};
