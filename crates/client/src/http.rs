@@ -199,6 +199,13 @@ impl Http {
         self
     }
 
+    /// Looks up another name in place of the one that is called, for servers that answer to many names at one place.
+    #[must_use]
+    pub fn reached_through(mut self, host: impl Into<String>) -> Self {
+        self.link.through = Some(host.into());
+        self
+    }
+
     /// The name that is called.
     pub fn host(&self) -> &str {
         &self.link.host

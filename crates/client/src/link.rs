@@ -97,7 +97,7 @@ fn bare(host: &str) -> &str {
 }
 
 /// Tells whether a name leads to loopback by itself. Source: RFC 6761, section 6.3.
-pub fn is_localhost(host: &str) -> bool {
+pub(crate) fn is_localhost(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
 }

@@ -76,7 +76,7 @@ pub(super) async fn registered(
 ) -> Result<Registered, Error> {
     connection.subscribe(RESPONSES).await?;
     let body = registration_body(id, payload).to_string();
-    let mut operation = None;
+    let mut operation: Option<String> = None;
     for rid in 1..=MAX_CALLS {
         let rid = rid.to_string();
         let reply = match &operation {
