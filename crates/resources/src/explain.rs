@@ -36,7 +36,10 @@ impl Routed {
 #[async_trait]
 impl Explain for Routed {
     async fn explain(&self, refusal: &Refusal) -> Explanation {
-        let mut explanation = if refusal.registration.is_some() {
+        let mut explanation = if is_about_the_form(refusal.reason) {
+            // The caller was turned away before any rule of a domain was reached.
+            self.rest.explain(refusal).await
+        } else if refusal.registration.is_some() {
             self.provisioning.explain(refusal).await
         } else if refusal.device.is_some() {
             self.hub.explain(refusal).await
@@ -48,6 +51,18 @@ impl Explain for Routed {
         }
         explanation
     }
+}
+
+/// Whether a reason lies in how the caller introduced itself, whoever it is.
+const fn is_about_the_form(reason: ReasonCode) -> bool {
+    matches!(
+        reason,
+        ReasonCode::ClientIdDiffers
+            | ReasonCode::ModulesUnsupported
+            | ReasonCode::ProtocolLevelUnsupported
+            | ReasonCode::UserNameMalformed
+            | ReasonCode::WillMisplaced
+    )
 }
 
 /// Explains what this domain refuses.
@@ -182,6 +197,7 @@ impl Explain for Explainer {
                 }
                 format!("\"{}\" was asked without a token.", refusal.action)
             }
+            reason if is_about_the_form(reason) => form(refusal),
             reason => handshake(reason, &mut steps, &mut remedies),
         };
         Explanation {
@@ -242,6 +258,36 @@ fn handshake(reason: ReasonCode, steps: &mut Vec<String>, remedies: &mut Vec<Str
     }
 }
 
+/// Explains how the caller introduced itself wrongly.
+fn form(refusal: &Refusal) -> String {
+    let id = refusal.registration.as_deref().or(refusal.device.as_deref());
+    let id = id.unwrap_or("the device");
+    match refusal.reason {
+        ReasonCode::ClientIdDiffers => {
+            format!(
+                "The user name names {id}, and the client identifier is another one; both must be the same."
+            )
+        }
+        ReasonCode::ModulesUnsupported => {
+            format!("The client connects as a module of {id}, and this server offers no modules.")
+        }
+        ReasonCode::ProtocolLevelUnsupported => {
+            "The client speaks a version of MQTT that is not offered; 3.1.1 is, which libraries call 4."
+                .to_owned()
+        }
+        ReasonCode::UserNameMalformed => {
+            "The user name is neither \"{hub}/{device}/?api-version={version}\" nor \
+             \"{id scope}/registrations/{registration id}/api-version={version}\"."
+                .to_owned()
+        }
+        ReasonCode::WillMisplaced => format!(
+            "The will of {id} goes to another topic than devices/{id}/messages/events/, asks for delivery exactly once, or \
+             holds a property that breaks its rule."
+        ),
+        other => format!("The attempt was refused: {other}."),
+    }
+}
+
 /// Said of a leaf that is no certificate.
 pub const UNREADABLE: &str = "The certificate that the client showed could not be read as one.";
 
@@ -253,6 +299,13 @@ const fn without_command(reason: ReasonCode) -> &'static str {
         }
         ReasonCode::ChainTooLong => {
             "No command mends it here: the client has to send its certificate and those on the way to the CA, no others."
+        }
+        ReasonCode::ClientIdDiffers
+        | ReasonCode::ModulesUnsupported
+        | ReasonCode::ProtocolLevelUnsupported
+        | ReasonCode::UserNameMalformed
+        | ReasonCode::WillMisplaced => {
+            "No command mends it here: the settings of the client's MQTT library have to change."
         }
         ReasonCode::HandshakeFailed => {
             "No command mends it here: the client has to speak TLS 1.2 or 1.3 with a usual cipher suite."

@@ -316,6 +316,7 @@ fixtures! {
     "certificate-unreadable" a_leaf_that_is_no_certificate;
     "chain-incomplete" a_leaf_without_its_issuer;
     "chain-too-long" a_chain_of_seventeen;
+    "client-id-differs" a_client_of_another_id;
     "common-name-differs" a_leaf_of_another_name;
     "common-name-differs-in-case" a_leaf_in_another_case;
     "common-name-missing" a_leaf_without_a_name;
@@ -335,6 +336,7 @@ fixtures! {
     "issuer-signature-wrong" an_issuer_that_did_not_sign;
     "leaf-is-a-ca" a_ca_that_plays_a_device;
     "leaf-not-enrolled" a_leaf_that_is_not_the_enrolled_one;
+    "modules-unsupported" a_client_that_is_a_module;
     "no-credential" a_device_with_nothing;
     "no-enrollment" a_device_that_nobody_enrolled;
     "no-hub-to-assign" a_service_without_hubs;
@@ -344,6 +346,7 @@ fixtures! {
     "policy-lacks-right" a_policy_without_the_right;
     "policy-unknown" a_policy_that_nobody_made;
     "proof-of-key-wrong" a_client_without_the_key;
+    "protocol-level-unsupported" a_client_of_an_older_mqtt;
     "registration-id-invalid" a_registration_id_with_blanks;
     "sas-disabled" a_token_where_tokens_are_off;
     "scope-unknown" an_id_scope_that_nobody_has;
@@ -354,12 +357,19 @@ fixtures! {
     "too-many-candidates" a_hundred_cas_of_one_name;
     "tpm-unsupported" a_device_with_a_tpm;
     "unsupported-algorithm" an_issuer_with_a_strange_demand;
+    "user-name-malformed" a_client_without_a_device_in_its_user_name;
     "weak-algorithm" a_signature_with_sha1;
+    "will-misplaced" a_will_for_another_device;
     "wrong-attestation-type" a_certificate_where_a_key_is_enrolled;
     "wrong-credential-type" a_certificate_where_a_key_is_registered;
 }
 
 fixtures! { again
+    "device-unknown" over_mqtt_a_device_that_nobody_made;
+    "device-disabled" over_mqtt_a_disabled_device;
+    "hub-unknown" over_mqtt_a_hub_that_nobody_made;
+    "scope-unknown" over_mqtt_an_id_scope_that_nobody_has;
+    "thumbprint-differs" over_mqtt_a_leaf_of_another_thumbprint;
     "anchor-not-verified" at_a_hub_a_chain_to_an_unverified_ca;
     "anchor-unknown" at_a_hub_a_chain_to_a_strange_root;
     "audience-wrong" a_registration_token_for_another_device;

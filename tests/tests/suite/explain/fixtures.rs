@@ -2,6 +2,7 @@
 
 mod handshake;
 mod hub;
+mod mqtt;
 mod operator;
 mod provisioning;
 mod token;
@@ -9,6 +10,7 @@ mod variants;
 
 pub(super) use handshake::*;
 pub(super) use hub::*;
+pub(super) use mqtt::*;
 pub(super) use operator::*;
 pub(super) use provisioning::*;
 pub(super) use token::*;
