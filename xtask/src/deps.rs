@@ -32,7 +32,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("muster-model", &["pki"]),
     (
         "muster-mqtt",
-        &["dps", "hub", "model", "mqtt-codec", "net", "pki", "resources", "wire"],
+        &[
+            "dps",
+            "hub",
+            "model",
+            "mqtt-codec",
+            "net",
+            "pki",
+            "resources",
+            "wire",
+        ],
     ),
     ("muster-mqtt-codec", &[]),
     ("muster-net", &["pki"]),

@@ -91,7 +91,9 @@ const fn connack(code: u8) -> &'static str {
         2 => "the client id is not taken",
         3 => "the server can't serve now",
         4 => "user name or password are malformed",
-        5 => "not authorized: the hub or the device is unknown or disabled, or its certificate or token does not fit",
+        5 => {
+            "not authorized: the hub or the device is unknown or disabled, or its certificate or token does not fit"
+        }
         _ => "for a reason that MQTT does not know",
     }
 }

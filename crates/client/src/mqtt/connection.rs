@@ -239,13 +239,17 @@ impl Connection {
                 other => others.push_back(other),
             }
             if others.len() > usize::from(LARGEST_WINDOW) {
-                return Err(Error::Unexpected("the answer to SUBSCRIBE does not come".to_owned()));
+                return Err(Error::Unexpected(
+                    "the answer to SUBSCRIBE does not come".to_owned(),
+                ));
             }
         };
         others.append(&mut self.events);
         self.events = others;
         if codes.iter().any(|code| *code > 2) {
-            return Err(Error::Unexpected(format!("the subscription to {filter} is not granted")));
+            return Err(Error::Unexpected(format!(
+                "the subscription to {filter} is not granted"
+            )));
         }
         Ok(())
     }

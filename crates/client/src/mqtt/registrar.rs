@@ -126,7 +126,9 @@ async fn ask(connection: &mut Connection, topic: &str, body: &[u8], rid: &str) -
             }
         }
     };
-    tokio::time::timeout(ANSWER_TIME, answer).await.unwrap_or(Err(late))
+    tokio::time::timeout(ANSWER_TIME, answer)
+        .await
+        .unwrap_or(Err(late))
 }
 
 /// Waits as long as the server asks, and listens meanwhile: a connection that breaks is told at once.

@@ -85,19 +85,28 @@ mod tests {
         let UserName::Hub(user) = UserName::parse(&text).unwrap() else {
             panic!("a device of a hub")
         };
-        assert_eq!((user.host.as_str(), user.model_id.as_deref()), ("h.example", Some("dtmi:com:x;1")));
+        assert_eq!(
+            (user.host.as_str(), user.model_id.as_deref()),
+            ("h.example", Some("dtmi:com:x;1"))
+        );
         let text = provisioning_user_name("0ne00AABBCC", "d-1", "muster/0.1.0");
         let UserName::Provisioning(user) = UserName::parse(&text).unwrap() else {
             panic!("a device that registers")
         };
-        assert_eq!((user.scope.as_str(), user.registration.as_str()), ("0ne00AABBCC", "d-1"));
+        assert_eq!(
+            (user.scope.as_str(), user.registration.as_str()),
+            ("0ne00AABBCC", "d-1")
+        );
     }
 
     #[test]
     fn topics_are_read_as_they_were_meant() {
         assert_eq!(
             HubTopic::parse(&telemetry("d", "a=b")),
-            Some(HubTopic::Telemetry { device: "d", bag: "a=b" })
+            Some(HubTopic::Telemetry {
+                device: "d",
+                bag: "a=b"
+            })
         );
         assert_eq!(
             ProvisioningTopic::parse(&register("1")),
@@ -105,7 +114,10 @@ mod tests {
         );
         assert_eq!(
             ProvisioningTopic::parse(&operation_status("2", "5.x")),
-            Some(ProvisioningTopic::Status { rid: "2", operation: "5.x" })
+            Some(ProvisioningTopic::Status {
+                rid: "2",
+                operation: "5.x"
+            })
         );
     }
 
@@ -117,7 +129,12 @@ mod tests {
             assert_eq!((response.status, response.rid), (202, "7"));
             assert_eq!(response.retry_after, wait.map(u64::from));
         }
-        for other in ["", "$dps/registrations/res/x/?$rid=1", "$dps/registrations/res/200", "devices/d"] {
+        for other in [
+            "",
+            "$dps/registrations/res/x/?$rid=1",
+            "$dps/registrations/res/200",
+            "devices/d",
+        ] {
             assert_eq!(ProvisioningResponse::parse(other), None, "{other}");
         }
     }

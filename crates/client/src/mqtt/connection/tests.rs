@@ -176,7 +176,10 @@ async fn packets_in_pieces_are_put_together() {
     let server = async {
         assert!(far.told().await.starts_with("CONNECT d "));
         far.accept(ConnectCode::Accepted).await;
-        assert_eq!(far.told().await, format!("PUBLISH 1 devices/d/messages/events/ {body}"));
+        assert_eq!(
+            far.told().await,
+            format!("PUBLISH 1 devices/d/messages/events/ {body}")
+        );
         let message = Publish {
             dup: false,
             delivery: Some((Qos::AtLeastOnce, id(7))),
@@ -189,8 +192,12 @@ async fn packets_in_pieces_are_put_together() {
         assert_eq!(far.told().await, "PUBACK 7");
     };
     let client = async {
-        let mut connection = Connection::open(near, "h:8883".to_owned(), &OPENING).await.unwrap();
-        connection.publish("devices/d/messages/events/", body.as_bytes()).unwrap();
+        let mut connection = Connection::open(near, "h:8883".to_owned(), &OPENING)
+            .await
+            .unwrap();
+        connection
+            .publish("devices/d/messages/events/", body.as_bytes())
+            .unwrap();
         let message = connection.next().await.unwrap();
         let expected = Event::Message {
             topic: "t".to_owned(),

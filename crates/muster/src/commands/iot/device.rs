@@ -57,7 +57,12 @@ pub(super) struct CredentialArgs {
     #[arg(long, visible_aliases = ["key-file-path", "kp"], value_name = "FILE", requires = "certificate_file")]
     pub(super) key_file: Option<PathBuf>,
     /// The certificate, those above it and the private key, in a PFX container.
-    #[arg(long, value_name = "FILE", group = "certificate", conflicts_with = "symmetric_key")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "certificate",
+        conflicts_with = "symmetric_key"
+    )]
     pub(super) pfx: Option<PathBuf>,
     /// The pass phrase of the key or the container.
     #[arg(
@@ -317,7 +322,10 @@ pub(super) async fn stored_key(
         Some(group) => group.to_owned(),
         None => only_group_by_key(dps, id.as_str()).await?,
     };
-    Ok(group_key(stored_group_key(dps, &group).await?.expose(), id.as_str())?)
+    Ok(group_key(
+        stored_group_key(dps, &group).await?.expose(),
+        id.as_str(),
+    )?)
 }
 
 /// The key of a group, from which those of its devices are computed.

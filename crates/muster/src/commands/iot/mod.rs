@@ -83,10 +83,10 @@ enum DeviceCommand {
     Registration(device::RegistrationCommand),
     /// Sends a message to a hub as a device.
     #[command(name = "send-d2c-message", after_help = device::SEND_EXAMPLES)]
-    SendD2cMessage(device::SendArgs),
+    SendD2cMessage(Box<device::SendArgs>),
     /// Sends telemetry as one or many simulated devices.
     #[command(after_help = simulate::EXAMPLES)]
-    Simulate(simulate::SimulateArgs),
+    Simulate(Box<simulate::SimulateArgs>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -266,8 +266,8 @@ pub(crate) fn drive(many: bool, hints: Hints, work: impl Future<Output = Done>) 
 async fn dispatch(command: IotCommand) -> Done {
     match command {
         IotCommand::Device(DeviceCommand::Registration(command)) => device::register(command).await,
-        IotCommand::Device(DeviceCommand::SendD2cMessage(args)) => device::send(args).await,
-        IotCommand::Device(DeviceCommand::Simulate(args)) => simulate::run(args).await,
+        IotCommand::Device(DeviceCommand::SendD2cMessage(args)) => device::send(*args).await,
+        IotCommand::Device(DeviceCommand::Simulate(args)) => simulate::run(*args).await,
         IotCommand::Dps(command) => dps(command).await,
         IotCommand::Hub(command) => hub(command).await,
     }

@@ -237,13 +237,11 @@ pub(super) fn protocols() -> impl TypedValueParser<Value = Protocol> {
     let known = ["amqp", "amqp-ws"]
         .into_iter()
         .map(|name| PossibleValue::new(name).hide(true));
-    PossibleValuesParser::new(spoken.chain(known)).try_map(|name| {
-        match name.to_ascii_lowercase().as_str() {
-            "http" => Ok(Protocol::Http),
-            "mqtt" => Ok(Protocol::Mqtt),
-            "mqtt-ws" => Ok(Protocol::MqttWs),
-            _ => Err("devices of this command do not speak AMQP yet; choose http, mqtt or mqtt-ws"),
-        }
+    PossibleValuesParser::new(spoken.chain(known)).try_map(|name| match name.to_ascii_lowercase().as_str() {
+        "http" => Ok(Protocol::Http),
+        "mqtt" => Ok(Protocol::Mqtt),
+        "mqtt-ws" => Ok(Protocol::MqttWs),
+        _ => Err("devices of this command do not speak AMQP yet; choose http, mqtt or mqtt-ws"),
     })
 }
 

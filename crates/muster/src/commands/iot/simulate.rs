@@ -104,7 +104,12 @@ pub(super) struct SimulateArgs {
     #[command(flatten)]
     credential: CredentialArgs,
     /// Says that --symmetric-key is that of a group, from which those of the devices are computed.
-    #[arg(long, visible_alias = "ck", requires = "symmetric_key", help_heading = "Credential")]
+    #[arg(
+        long,
+        visible_alias = "ck",
+        requires = "symmetric_key",
+        help_heading = "Credential"
+    )]
     compute_key: bool,
     #[command(flatten)]
     output: OutputArgs,
@@ -247,7 +252,9 @@ pub(super) async fn run(args: SimulateArgs) -> Done {
             ));
             Err(error.into())
         }
-        None if lost > 0 => Err(Problem::new(format!("{lost} messages were not acknowledged in time"))),
+        None if lost > 0 => Err(Problem::new(format!(
+            "{lost} messages were not acknowledged in time"
+        ))),
         None => Ok(()),
     }
 }
@@ -259,8 +266,7 @@ fn start(
     ids: Vec<String>,
     credentials: Vec<Credential>,
 ) -> Result<(watch::Sender<bool>, JoinSet<()>), Problem> {
-    let rng =
-        Arc::new(system_random().map_err(|e| Problem::new(format!("the system's randomness: {e}")))?);
+    let rng = Arc::new(system_random().map_err(|e| Problem::new(format!("the system's randomness: {e}")))?);
     let (stop, stopped) = watch::channel(false);
     let begin = Instant::now();
     let ramp = Duration::from_secs_f64(args.scale.ramp);
@@ -344,7 +350,9 @@ fn enough_files(devices: u64) -> Done {
         return Ok(());
     }
     let raised = Rlimit {
-        current: limit.maximum.map_or(Some(wanted), |maximum| Some(maximum.min(wanted))),
+        current: limit
+            .maximum
+            .map_or(Some(wanted), |maximum| Some(maximum.min(wanted))),
         maximum: limit.maximum,
     };
     let allowed = setrlimit(Resource::Nofile, raised).is_ok();

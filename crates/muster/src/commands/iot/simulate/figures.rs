@@ -224,11 +224,7 @@ struct Latency(Box<[AtomicU64]>);
 
 impl Default for Latency {
     fn default() -> Self {
-        Self(
-            (0..STEPS * (DOUBLINGS + 1))
-                .map(|_| AtomicU64::new(0))
-                .collect(),
-        )
+        Self((0..STEPS * (DOUBLINGS + 1)).map(|_| AtomicU64::new(0)).collect())
     }
 }
 

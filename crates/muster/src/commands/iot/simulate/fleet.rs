@@ -129,7 +129,11 @@ pub(super) async fn play(plan: Arc<Plan>, mut seat: Seat) {
             Ok(()) => {}
             Err(error) => {
                 progress.attempts += 1;
-                let patience = if progress.connected { PATIENCE } else { FIRST_PATIENCE };
+                let patience = if progress.connected {
+                    PATIENCE
+                } else {
+                    FIRST_PATIENCE
+                };
                 if is_hopeless(&error) || progress.attempts >= patience {
                     plan.figures.failed(error);
                     break;
@@ -178,7 +182,12 @@ impl Plan {
     }
 
     /// Connects, and sends until everything is sent, the connection is to be renewed, or all is to end.
-    async fn session(&self, seat: &mut Seat, home: &mut Option<Home>, progress: &mut Progress) -> Result<(), Error> {
+    async fn session(
+        &self,
+        seat: &mut Seat,
+        home: &mut Option<Home>,
+        progress: &mut Progress,
+    ) -> Result<(), Error> {
         let home = match home {
             Some(home) => home,
             // Boxed, as connecting is: the task of a connected device has no room for what is long over.
@@ -292,7 +301,9 @@ impl Plan {
         let mut waiting = VecDeque::new();
         let outcome = self.converse(&mut device, seat, progress, &mut waiting).await;
         // What was not acknowledged is sent again on the next connection.
-        progress.again.extend(waiting.iter().map(|(_, number, _)| *number));
+        progress
+            .again
+            .extend(waiting.iter().map(|(_, number, _)| *number));
         outcome?;
         // Everything is acknowledged, so that how the goodbye went is of no weight.
         if let Err(error) = device.disconnect().await {
