@@ -209,7 +209,9 @@ fn fifty_devices_with_three_messages_each_are_a_hundred_and_fifty_events() {
     assert_eq!(numbered.len(), 150);
     assert!(numbered.contains(&("many-50", 2)));
     assert!(
-        events.iter().all(|event| event["properties"]["line"] == "7"),
+        events
+            .iter()
+            .all(|event| event["applicationProperties"]["line"] == "7"),
         "{}",
         events[0]
     );
