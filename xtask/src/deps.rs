@@ -85,7 +85,6 @@ const DOORS: &[(&str, &[&str])] = &[
     ("indicatif", &["muster"]),
     ("metrics-exporter-prometheus", &["muster"]),
     ("mimalloc", &["muster"]),
-    ("mqtt-protocol-core", &["muster-mqtt"]),
     ("p12-keystore", &["muster-pki"]),
     ("pkcs8", &["muster-pki"]),
     ("rcgen", &["muster-pki"]),

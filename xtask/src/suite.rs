@@ -28,14 +28,21 @@ pub(crate) struct Options {
 /// When something needed cannot be had, does not build, or a test fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
     needs::programs(needs::TEST)?;
-    let environment = needs::python("tests/.venv", "tests/requirements.txt")?;
+    let strangers = needs::python("tests/.venv", &["tests/requirements.txt"])?;
+    let sdks = needs::python(
+        "tests/sdk/python/.venv",
+        &["tests/sdk/python/build.txt", "tests/sdk/python/requirements.txt"],
+    )?;
+    let node = needs::node("tests/sdk/node")?;
     let binary = generate::build()?;
     shell::run(
         shell::cargo()
             .args(["test", "--release", "--locked", "--workspace", "--no-fail-fast"])
             .args(&options.arguments)
             .env("MUSTER_BIN", binary)
-            .env("MUSTER_TEST_PYTHON", environment.join("bin/python")),
+            .env("MUSTER_TEST_NODE", node)
+            .env("MUSTER_TEST_PYTHON", strangers.join("bin/python"))
+            .env("MUSTER_TEST_SDK_PYTHON", sdks.join("bin/python")),
     )?;
     if options.no_fuzz {
         return Ok(());

@@ -1,3 +1,5 @@
+//! Packets by hand, packets that break one rule each, and packets in pieces.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -43,7 +43,7 @@ impl StreamService for Gateway {
             let opened = timeout(backend.config.connect_time, opening).await;
             match opened {
                 Ok(Some(Admitted::Device(device))) => {
-                    session::serve(backend, pump, *device, peer, drain).await;
+                    session::serve(backend, pump, device, peer, drain).await;
                 }
                 Ok(Some(Admitted::Registering(registering))) => {
                     // Few at a time and soon over: what it needs is not kept for every device.

@@ -4,7 +4,7 @@
 //! who a device is, what it may send and what became of its registration are decided by the domains, by the same calls
 //! that HTTPS makes. A PUBACK means what a 204 means: the message is on disk.
 //!
-//! The first packet decides what a connection is: [`connect`](mod@connect) reads it, `session` serves a device of a hub,
+//! The first packet decides what a connection is: `connect` reads it, `session` serves a device of a hub,
 //! `provisioning` one that registers. What a packet means in a session is decided without I/O, by `machine`.
 //!
 //! Source: IoT Hub, "Communicate with an IoT hub using the MQTT protocol", and the device SDKs, read 2026-11.

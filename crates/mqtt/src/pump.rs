@@ -69,6 +69,11 @@ impl Pump {
         Ok(self.chunk.is_some())
     }
 
+    /// Whether something is to be sent.
+    pub(crate) const fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
     /// Sends what is to be sent, within `time`.
     pub(crate) async fn send(&mut self, time: Duration) -> io::Result<()> {
         if self.out.is_empty() {

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,7 +26,7 @@ use muster_wire::fault::Fault;
 use muster_wire::mqtt::twin_response;
 
 use crate::backend::Backend;
-use crate::connect::{Device, Refused, Trail};
+use crate::connect::{Device, Refused};
 use crate::gateway::refuse;
 use crate::machine::{Action, Breach, Machine};
 use crate::metrics;
@@ -101,7 +102,7 @@ impl From<Breach> for End {
 pub(crate) async fn serve(
     backend: Arc<Backend>,
     mut pump: Pump,
-    device: Device,
+    device: Box<Device>,
     peer: Arc<Peer>,
     drain: Drain,
 ) {
@@ -110,39 +111,12 @@ pub(crate) async fn serve(
     let Some((attachment, subscriptions)) = opened else {
         return;
     };
-    let Device {
-        permit,
-        model_id,
-        will,
-        clean,
-        trail,
-        keep_alive,
-    } = device;
-    let silence = match keep_alive {
-        0 => LONGEST_SILENCE,
-        seconds => (Duration::from_secs(u64::from(seconds)) * 3 / 2).min(LONGEST_SILENCE),
-    };
-    let open = metrics::Open::new("device");
-    let mut session = Session {
-        machine: Machine::new(permit.device().as_str(), model_id, subscriptions),
-        noted: None,
-        pump,
-        mailbox,
-        permit,
-        clean,
-        lane: None,
-        waiting: VecDeque::new(),
-        waiting_bytes: 0,
-        durable: Ticket(0),
-        heard: instant(),
-        silence,
-        stored: 0,
-        backend,
-    };
-    let started = session.backend.clock.mono();
+    // The peer's certificates have done their work, and a sleeping device keeps nothing that it does not need.
+    let address = peer.addr;
+    drop(peer);
+    let mut session = Session::new(backend, pump, mailbox, device, subscriptions, address);
     let end = session.run(&drain).await;
-    drop(open);
-    Box::pin(session.finish(end, will, &trail, &peer, started)).await;
+    Box::pin(session.finish(end)).await;
     // Only now: whoever attaches next must not come before the last words.
     drop(attachment);
 }
@@ -248,7 +222,8 @@ fn settled(outcome: Result<(), WriteError>) -> Result<(), StoreError> {
     }
 }
 
-/// A session under way.
+/// A session under way. It is held in one allocation and its futures are made when they are needed: hundreds of thousands
+/// of devices sleep at a time.
 struct Session {
     backend: Arc<Backend>,
     pump: Pump,
@@ -256,6 +231,11 @@ struct Session {
     mailbox: Arc<Mailbox>,
     permit: DevicePermit,
     clean: bool,
+    will: Option<Box<Message>>,
+    address: SocketAddr,
+    tracking: TrackingId,
+    started: Mono,
+    _open: metrics::Open,
     /// Opened with the first message: most devices sleep most of the time.
     lane: Option<Box<dyn Lane>>,
     /// What was submitted and is not durable yet, with the packet to acknowledge and its size.
@@ -270,6 +250,21 @@ struct Session {
     stored: u64,
 }
 
+/// What is left of an action that can't be done at once.
+enum Later {
+    End(End),
+    /// The subscriptions are to be stored before they are answered.
+    Keep(Kept),
+    /// There was no room in the event log.
+    Submit(Box<Event>, Option<PacketId>, usize),
+}
+
+/// How a change of subscriptions is answered.
+enum Kept {
+    Subscribed(PacketId, Vec<u8>),
+    Unsubscribed(PacketId),
+}
+
 /// What a session waits for.
 enum Wake {
     Drain,
@@ -280,6 +275,41 @@ enum Wake {
 }
 
 impl Session {
+    fn new(
+        backend: Arc<Backend>,
+        pump: Pump,
+        mailbox: Arc<Mailbox>,
+        device: Box<Device>,
+        subscriptions: Subscriptions,
+        address: SocketAddr,
+    ) -> Box<Self> {
+        let silence = match device.keep_alive {
+            0 => LONGEST_SILENCE,
+            seconds => (Duration::from_secs(u64::from(seconds)) * 3 / 2).min(LONGEST_SILENCE),
+        };
+        Box::new(Self {
+            machine: Machine::new(device.permit.device().as_str(), device.model_id, subscriptions),
+            noted: None,
+            pump,
+            mailbox,
+            permit: device.permit,
+            clean: device.clean,
+            will: device.will.map(Box::new),
+            address,
+            tracking: device.trail.tracking,
+            started: backend.clock.mono(),
+            _open: metrics::Open::new("device"),
+            lane: None,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            durable: Ticket(0),
+            heard: instant(),
+            silence,
+            stored: 0,
+            backend,
+        })
+    }
+
     async fn run(&mut self, drain: &Drain) -> End {
         match self.serve(drain).await {
             Ok(end) | Err(end) => end,
@@ -296,11 +326,16 @@ impl Session {
                     && let Some(action) = self.next_action()?
                 {
                     self.heard = instant();
-                    if let Some(end) = self.perform(action).await? {
-                        return Ok(end);
+                    if let Some(later) = self.perform(action)? {
+                        match later {
+                            Later::End(end) => return Ok(end),
+                            cold => Box::pin(self.perform_later(cold)).await?,
+                        }
                     }
                 }
-                self.pump.send(self.backend.config.write_time).await?;
+                if self.pump.has_output() {
+                    Box::pin(self.pump.send(self.backend.config.write_time)).await?;
+                }
                 let wake = poll_fn(|context| {
                     if let Poll::Ready(wake) = self.poll_wake(context) {
                         return Poll::Ready(wake);
@@ -355,15 +390,18 @@ impl Session {
         self.pump.packet(MAX_PACKET, |frame| machine.on(&frame.packet()?))
     }
 
-    async fn perform(&mut self, action: Action) -> Result<Option<End>, End> {
+    /// Does what needs no waiting, and says what is left.
+    fn perform(&mut self, action: Action) -> Result<Option<Later>, End> {
         match action {
             Action::Acknowledged(id) => puback(&mut self.pump.out, id),
             Action::Done => {}
-            Action::End => return Ok(Some(End::Goodbye)),
-            Action::Ingest(message, id) => self.ingest(*message, id).await?,
+            Action::End => return Ok(Some(Later::End(End::Goodbye))),
+            Action::Ingest(message, id) => return self.ingest(*message, id),
             Action::Pong => pingresp(&mut self.pump.out),
             Action::Subscribed { id, codes, changed } => {
-                self.keep_if(changed).await?;
+                if changed && !self.clean {
+                    return Ok(Some(Later::Keep(Kept::Subscribed(id, codes))));
+                }
                 suback(&mut self.pump.out, id, &codes);
             }
             Action::TwinRefused { rid, ack, heard } => {
@@ -375,25 +413,51 @@ impl Session {
                 }
             }
             Action::Unsubscribed { id, changed } => {
-                self.keep_if(changed).await?;
+                if changed && !self.clean {
+                    return Ok(Some(Later::Keep(Kept::Unsubscribed(id))));
+                }
                 unsuback(&mut self.pump.out, id);
             }
         }
         Ok(None)
     }
 
-    async fn ingest(&mut self, message: Message, id: Option<PacketId>) -> Result<(), End> {
+    async fn perform_later(&mut self, later: Later) -> Result<(), End> {
+        match later {
+            Later::End(end) => Err(end),
+            Later::Keep(kept) => {
+                keep(&self.backend, &self.permit, self.machine.subscriptions())
+                    .await
+                    .map_err(|error| End::NotKept(error.to_string()))?;
+                match kept {
+                    Kept::Subscribed(id, codes) => suback(&mut self.pump.out, id, &codes),
+                    Kept::Unsubscribed(id) => unsuback(&mut self.pump.out, id),
+                }
+                Ok(())
+            }
+            Later::Submit(event, id, size) => {
+                let ticket = self.submit_later(&event).await?;
+                self.await_sync(ticket, id, size);
+                Ok(())
+            }
+        }
+    }
+
+    fn ingest(&mut self, message: Message, id: Option<PacketId>) -> Result<Option<Later>, End> {
         let size = message.size();
         let received = self.backend.clock.wall();
         let event = Telemetry::event(&self.permit, message, received)
             .map_err(|error| End::NotKept(error.to_string()))?;
-        let ticket = match self.submit(&event) {
-            Some(ticket) => ticket,
-            None => Box::pin(self.submit_later(&event)).await?,
+        let Some(ticket) = self.submit(&event) else {
+            return Ok(Some(Later::Submit(Box::new(event), id, size)));
         };
+        self.await_sync(ticket, id, size);
+        Ok(None)
+    }
+
+    fn await_sync(&mut self, ticket: Ticket, id: Option<PacketId>, size: usize) {
         self.waiting.push_back((ticket, id, size));
         self.waiting_bytes += size;
-        Ok(())
     }
 
     fn submit(&mut self, event: &Event) -> Option<Ticket> {
@@ -462,16 +526,6 @@ impl Session {
         Ok(())
     }
 
-    async fn keep_if(&mut self, changed: bool) -> Result<(), End> {
-        if !changed || self.clean {
-            return Ok(());
-        }
-        let keeping = keep(&self.backend, &self.permit, self.machine.subscriptions());
-        Box::pin(keeping)
-            .await
-            .map_err(|error| End::NotKept(error.to_string()))
-    }
-
     /// Twins are not there yet: the code that a hub gives for what its tier lacks.
     fn refuse_twin(&mut self, rid: &str) {
         let backend = &self.backend;
@@ -491,7 +545,7 @@ impl Session {
 
     /// Ends the connection as the protocol allows: what is durable is acknowledged, a will is published unless the client
     /// said goodbye.
-    async fn finish(&mut self, end: End, will: Option<Message>, trail: &Trail, peer: &Peer, started: Mono) {
+    async fn finish(&mut self, end: End) {
         if let (End::Drained, Some(lane)) = (&end, &mut self.lane)
             && let Some((last, ..)) = self.waiting.back().copied()
         {
@@ -501,25 +555,25 @@ impl Session {
                 let _ = self.acknowledge(Ok(last));
             }
         }
-        if let (Some(will), false) = (will, matches!(end, End::Goodbye)) {
-            self.publish_will(will).await;
+        if let (Some(will), false) = (self.will.take(), matches!(end, End::Goodbye)) {
+            self.publish_will(*will).await;
         }
         if matches!(end, End::Drained) {
             self.pump.close(self.backend.config.write_time).await;
         }
         metrics::ended(end.as_str());
-        let took = self.backend.clock.mono().since(started);
+        let took = self.backend.clock.mono().since(self.started);
         tracing::info!(
                     target: "muster::access",
                     {
-        peer.address = %peer.addr,
+        peer.address = %self.address,
                     mqtt.end = end.as_str(),
                     detail = end.detail(),
                     messages = self.stored,
                     duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-                    tracking.id = %trail.tracking,
-                    target.name = trail.target.as_deref(),
-                    device.id = trail.device.as_deref(),
+                    tracking.id = %self.tracking,
+                    target.name = %self.permit.hub().name,
+                    device.id = %self.permit.device(),
         },
 
                     "disconnected"
@@ -575,5 +629,20 @@ impl Refused {
             reason: None,
             detail: error.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, C, D, E, F>(_: impl Fn(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_sleeping_session_is_small() {
+        assert!(size(serve) <= 1_280, "{}", size(serve));
+        assert!(size_of::<Session>() <= 640, "{}", size_of::<Session>());
     }
 }

@@ -17,6 +17,7 @@ mod ground;
 mod odd;
 mod own_certificates;
 mod raw;
+mod sdk;
 mod simulate;
 mod stage;
 mod tutorials;

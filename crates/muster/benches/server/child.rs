@@ -21,6 +21,7 @@ const TICKS: u64 = 100;
 pub(crate) struct Child {
     process: std::process::Child,
     https: SocketAddr,
+    mqtt: SocketAddr,
 }
 
 /// Pins a process that runs already, with all its threads.
@@ -87,19 +88,30 @@ impl Child {
             serde_json::from_slice(&std::fs::read(data.join("endpoints.json"))?)?;
         let https = endpoints.get("https").and_then(serde_json::Value::as_str);
         let https = https.ok_or("no HTTPS endpoint")?.parse()?;
+        let mqtt = endpoints.get("mqtt").and_then(serde_json::Value::as_str);
+        let mqtt = mqtt.ok_or("no MQTT endpoint")?.parse()?;
         // What it prints further fits into the pipe.
         process.stdout = Some(lines.into_inner());
-        Ok(Self { process, https })
+        Ok(Self { process, https, mqtt })
     }
 
     /// Takes over a process that was started otherwise.
-    pub(crate) fn new(process: std::process::Child, https: SocketAddr) -> Self {
-        Self { process, https }
+    pub(crate) fn new(process: std::process::Child, address: SocketAddr) -> Self {
+        Self {
+            process,
+            https: address,
+            mqtt: address,
+        }
     }
 
     /// Where it answers.
     pub(crate) fn https(&self) -> SocketAddr {
         self.https
+    }
+
+    /// Where it speaks MQTT.
+    pub(crate) fn mqtt(&self) -> SocketAddr {
+        self.mqtt
     }
 
     /// Time on processors since its start, in user and kernel.

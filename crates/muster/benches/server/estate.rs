@@ -42,6 +42,7 @@ pub(crate) struct Estate {
     scope: String,
     token: String,
     devices: Vec<Device>,
+    intermediate: Issuer,
     issuers: [CertificateDer<'static>; 2],
     key: Vec<u8>,
     roots: Arc<RootCertStore>,
@@ -101,6 +102,7 @@ impl Estate {
                 .to_owned(),
             devices,
             issuers: [der(intermediate.certificate()), der(root.certificate())],
+            intermediate,
             key: key.pkcs8_der().to_vec(),
             roots: Arc::new(roots),
             provider: Arc::new(CryptoProvider {
@@ -113,9 +115,12 @@ impl Estate {
 
     /// A device as a TLS client that shows its certificate and both above it.
     pub(crate) fn client(&self, number: usize) -> Result<Client, Fault> {
-        let device = self.device(number)?;
+        self.client_of(self.device(number)?.certificate.clone())
+    }
+
+    fn client_of(&self, leaf: CertificateDer<'static>) -> Result<Client, Fault> {
         let [intermediate, root] = &self.issuers;
-        let chain = vec![device.certificate.clone(), intermediate.clone(), root.clone()];
+        let chain = vec![leaf, intermediate.clone(), root.clone()];
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.clone()));
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()?
@@ -123,6 +128,11 @@ impl Estate {
             .with_client_auth_cert(chain, key)?;
         config.resumption = rustls::client::Resumption::disabled();
         Ok(Client(Arc::new(config)))
+    }
+
+    /// The id of a device.
+    pub(crate) fn id(&self, number: usize) -> Result<&str, Fault> {
+        Ok(&self.device(number)?.id)
     }
 
     /// Registers a device over a session of its own and asks once what became of it.
@@ -166,20 +176,48 @@ impl Estate {
         connection.count_lines(&get).await
     }
 
-    /// Makes devices with thumbprints, as many in a call as the service takes.
+    /// Makes devices with thumbprints that nobody has, as many in a call as the service takes.
     pub(crate) async fn create_devices(self: &Rc<Self>, count: usize) -> Result<(), Fault> {
-        let calls = Rc::new(std::cell::RefCell::new(0..count / BULK));
+        let devices: Vec<String> = (0..count).map(bulk_device).collect();
+        self.bulk(devices).await
+    }
+
+    /// Makes devices with certificates of their own, known by their thumbprints.
+    pub(crate) async fn crowd(self: &Rc<Self>, count: usize) -> Result<Vec<(String, Client)>, Fault> {
+        let year = Validity::now();
+        let key = PrivateKey::from_pkcs8_der(&self.key)?;
+        let mut crowd = Vec::with_capacity(count);
+        let mut devices = Vec::with_capacity(count);
+        for number in 0..count {
+            let id = format!("crowd-{number:06}");
+            let template = year.template(&id, 1_000_000 + number, Profile::ScriptLeaf)?;
+            let certificate = self.intermediate.issue(&template, &key)?;
+            devices.push(format!(
+                "{{\"id\":\"{id}\",\"importMode\":\"create\",\"status\":\"enabled\",\"authentication\":{{\
+                 \"type\":\"selfSigned\",\"x509Thumbprint\":{{\"primaryThumbprint\":\"{}\"}}}}}}",
+                certificate.sha256()
+            ));
+            crowd.push((id, self.client_of(der(&certificate))?));
+        }
+        self.bulk(devices).await?;
+        Ok(crowd)
+    }
+
+    async fn bulk(self: &Rc<Self>, devices: Vec<String>) -> Result<(), Fault> {
+        let bodies: Vec<String> = devices
+            .chunks(BULK)
+            .map(|some| format!("[{}]", some.join(",")))
+            .collect();
+        let bodies = Rc::new(std::cell::RefCell::new(bodies));
         let mut tasks = JoinSet::new();
         for _ in 0..BULK_CALLERS {
-            let (estate, calls) = (Rc::clone(self), Rc::clone(&calls));
+            let (estate, bodies) = (Rc::clone(self), Rc::clone(&bodies));
             tasks.spawn_local(async move {
                 let mut connection = Client(estate.anonymous()?).connect(estate.https).await?;
                 loop {
-                    let Some(call) = calls.borrow_mut().next() else {
+                    let Some(body) = bodies.borrow_mut().pop() else {
                         return Ok::<_, Fault>(());
                     };
-                    let devices: Vec<String> = (call * BULK..(call + 1) * BULK).map(bulk_device).collect();
-                    let body = format!("[{}]", devices.join(","));
                     let post = estate.call("POST", &format!("/devices?{API}"), &body);
                     connection.call(&post).await?.expect(200)?;
                 }

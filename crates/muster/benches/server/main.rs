@@ -12,6 +12,8 @@
 
 mod child;
 mod estate;
+mod mosquitto;
+mod mqtt;
 mod nginx;
 mod wire;
 
@@ -26,6 +28,8 @@ use tokio::task::LocalSet;
 
 use crate::child::{Child, GENERATOR_CORE};
 use crate::estate::Estate;
+use crate::mosquitto::Mosquitto;
+use crate::mqtt::Session;
 use crate::nginx::Nginx;
 use crate::wire::{Client, Connection};
 
@@ -49,6 +53,22 @@ const MESSAGES: usize = 300;
 const TELEMETRY_GOAL: f64 = 20_000.0;
 /// Least part of nginx's rate that the server's should be.
 const NGINX_GOAL: f64 = 0.5;
+
+/// Messages of each connection in a turn over MQTT, and how many of them wait for their acknowledgement at most.
+const MQTT_MESSAGES: usize = 3_000;
+const WINDOW: usize = 16;
+const MQTT_GOAL: f64 = 100_000.0;
+/// How many times mosquitto's rate the server's should be.
+const MOSQUITTO_GOAL: f64 = 1.5;
+/// Connections of a turn in a storm.
+const STORM: usize = 1_500;
+const STORM_GOAL: f64 = 3_000.0;
+const STORM_PEER_GOAL: f64 = 1.6;
+
+/// Connections that sleep, and from how many on their memory is counted.
+const SLEEPERS: usize = 15_000;
+const SLEEPERS_FIRST: usize = 5_000;
+const SLEEPER_GOAL: f64 = 8.0;
 
 /// Devices in the data directory that the server is started with.
 const FLEET: usize = 100_000;
@@ -75,6 +95,8 @@ async fn measure() -> Result<(), Fault> {
     let estate = Rc::new(Estate::furnish(&server, &data, folder.path(), devices)?);
     registration(&server, &estate).await?;
     telemetry(&server, &estate, folder.path()).await?;
+    mqtt_telemetry(&server, &estate, folder.path()).await?;
+    mqtt_idle(&server, &estate, folder.path()).await?;
     fleet(&estate).await?;
     server.stop()?;
     start(&data, folder.path(), &estate).await
@@ -192,6 +214,176 @@ async fn send(connections: &mut Vec<Connection>, estate: &Rc<Estate>) -> Result<
     ended.sort_by_key(|(number, _)| *number);
     connections.extend(ended.into_iter().map(|(_, connection)| connection));
     Ok(CONNECTIONS * MESSAGES)
+}
+
+/// Messages over MQTT, and fresh connections, in turns with mosquitto; then what was acknowledged is counted.
+async fn mqtt_telemetry(server: &Child, estate: &Rc<Estate>, folder: &Path) -> Result<(), Fault> {
+    let before = estate.count_events(server).await?;
+    let peer = Mosquitto::start(&estate.data, folder)?;
+    let mut ours = open_mqtt(estate, server.mqtt()).await?;
+    let mut theirs = match &peer {
+        Some(peer) => open_mqtt(estate, peer.address()).await?,
+        None => Vec::new(),
+    };
+    let (mut best, mut best_peer) = (0.0_f64, 0.0_f64);
+    for turn in 0..TURNS {
+        let rate = per_second(server, publish(&mut ours)).await?;
+        println!("MQTT, turn {turn}: {rate:.0} messages per second of the server's processor");
+        best = best.max(rate);
+        if let Some(peer) = &peer {
+            let rate = per_second(peer.child(), publish(&mut theirs)).await?;
+            println!("MQTT, turn {turn}: {rate:.0} messages per second of mosquitto's processor");
+            best_peer = best_peer.max(rate);
+        }
+    }
+    for session in ours.into_iter().chain(theirs) {
+        session.close().await?;
+    }
+    let sent = CONNECTIONS * MQTT_MESSAGES * TURNS;
+    let arrived = estate.count_events(server).await? - before;
+    row(
+        "MQTT QoS 1, 256 bytes, TLS with client certificates, 100 connections, window 16, acknowledged after the sync",
+        &format!("≥ {MQTT_GOAL} messages per second of server CPU"),
+        &format!("{best:.0}; {arrived} of {sent} acknowledged were read"),
+        best >= MQTT_GOAL && arrived == sent,
+    );
+    against(
+        "The same, against mosquitto storing nothing",
+        peer.is_some(),
+        MOSQUITTO_GOAL,
+        best,
+        best_peer,
+    );
+    let (mut best, mut best_peer) = (0.0_f64, 0.0_f64);
+    for turn in 0..TURNS {
+        let rate = per_second(server, storm(estate, server.mqtt())).await?;
+        println!("MQTT storm, turn {turn}: {rate:.0} connections per second of the server's processor");
+        best = best.max(rate);
+        if let Some(peer) = &peer {
+            let rate = per_second(peer.child(), storm(estate, peer.address())).await?;
+            println!("MQTT storm, turn {turn}: {rate:.0} connections per second of mosquitto's processor");
+            best_peer = best_peer.max(rate);
+        }
+    }
+    row(
+        "MQTT storm: new mutual TLS session to CONNACK, P-256, device known by thumbprint",
+        &format!("≥ {STORM_GOAL} per second of server CPU"),
+        &format!("{best:.0}"),
+        best >= STORM_GOAL,
+    );
+    against(
+        "The same, against mosquitto",
+        peer.is_some(),
+        STORM_PEER_GOAL,
+        best,
+        best_peer,
+    );
+    Ok(())
+}
+
+/// What a sleeping connection costs: the slope of the resident memory, so that what is there once does not count.
+async fn mqtt_idle(server: &Child, estate: &Rc<Estate>, folder: &Path) -> Result<(), Fault> {
+    let crowd = Rc::new(estate.crowd(SLEEPERS).await?);
+    let ours = slope(server, &crowd, server.mqtt()).await?;
+    row(
+        &format!("MQTT, {SLEEPERS} idle connections with client certificates, slope from {SLEEPERS_FIRST}"),
+        &format!("≤ {SLEEPER_GOAL} KiB of server memory each"),
+        &format!("{ours:.1} KiB"),
+        ours <= SLEEPER_GOAL,
+    );
+    if let Some(peer) = Mosquitto::start(&estate.data, folder)? {
+        let theirs = slope(peer.child(), &crowd, peer.address()).await?;
+        println!("MQTT, idle connections of mosquitto: {theirs:.1} KiB each");
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of connections")]
+async fn slope(
+    child: &Child,
+    crowd: &Rc<Vec<(String, Client)>>,
+    address: std::net::SocketAddr,
+) -> Result<f64, Fault> {
+    let mut sessions = Vec::new();
+    let mut resident = Vec::new();
+    for upto in [SLEEPERS_FIRST, SLEEPERS] {
+        let waiting = Rc::new(std::cell::RefCell::new(sessions.len()..upto));
+        let mut tasks = JoinSet::new();
+        for _ in 0..REGISTERING {
+            let (crowd, waiting) = (Rc::clone(crowd), Rc::clone(&waiting));
+            tasks.spawn_local(async move {
+                let mut opened = Vec::new();
+                loop {
+                    let Some(number) = waiting.borrow_mut().next() else {
+                        return Ok::<_, Fault>(opened);
+                    };
+                    let (id, client) = crowd.get(number).ok_or("not so many devices")?;
+                    opened.push(Session::open(client, address, id).await?);
+                }
+            });
+        }
+        while let Some(opened) = tasks.join_next().await {
+            sessions.extend(opened??);
+        }
+        tokio::time::sleep(SETTLING).await;
+        resident.push(child.resident_mib()?);
+    }
+    let grown = resident.last().unwrap_or(&0.0) - resident.first().unwrap_or(&0.0);
+    Ok(grown * 1_024.0 / (SLEEPERS - SLEEPERS_FIRST) as f64)
+}
+
+fn against(what: &str, measured: bool, goal: f64, ours: f64, theirs: f64) {
+    let said = format!("≥ {goal} × mosquitto");
+    if measured {
+        let ratio = ours / theirs;
+        row(what, &said, &format!("{ratio:.1} × {theirs:.0}"), ratio >= goal);
+    } else {
+        row(what, &said, "not measured: there is no mosquitto", false);
+    }
+}
+
+async fn open_mqtt(estate: &Rc<Estate>, address: std::net::SocketAddr) -> Result<Vec<Session>, Fault> {
+    let mut sessions = Vec::new();
+    for number in 0..CONNECTIONS {
+        sessions.push(Session::open(&estate.client(number)?, address, estate.id(number)?).await?);
+    }
+    Ok(sessions)
+}
+
+async fn publish(sessions: &mut Vec<Session>) -> Result<usize, Fault> {
+    let mut tasks = JoinSet::new();
+    for mut session in sessions.drain(..) {
+        tasks.spawn_local(async move {
+            session.publish(MQTT_MESSAGES, WINDOW).await?;
+            Ok::<_, Fault>(session)
+        });
+    }
+    while let Some(one) = tasks.join_next().await {
+        sessions.push(one??);
+    }
+    Ok(CONNECTIONS * MQTT_MESSAGES)
+}
+
+/// Connects one device after the other, a hundred at a time, each with a full handshake.
+async fn storm(estate: &Rc<Estate>, address: std::net::SocketAddr) -> Result<usize, Fault> {
+    let waiting = Rc::new(std::cell::RefCell::new(0..STORM));
+    let mut tasks = JoinSet::new();
+    for _ in 0..REGISTERING {
+        let (estate, waiting) = (Rc::clone(estate), Rc::clone(&waiting));
+        tasks.spawn_local(async move {
+            loop {
+                let Some(number) = waiting.borrow_mut().next() else {
+                    return Ok::<_, Fault>(());
+                };
+                let session = Session::open(&estate.client(number)?, address, estate.id(number)?).await?;
+                session.close().await?;
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    Ok(STORM)
 }
 
 /// Fills the registry through the bulk call.

@@ -33,14 +33,18 @@ pub(crate) struct Answer {
 impl Client {
     /// Connects, with a full handshake.
     pub(crate) async fn connect(&self, address: SocketAddr) -> Result<Connection, Fault> {
+        Ok(Connection {
+            stream: self.tls(address).await?,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Makes a TLS connection, with a full handshake.
+    pub(crate) async fn tls(&self, address: SocketAddr) -> Result<TlsStream<TcpStream>, Fault> {
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let connector = TlsConnector::from(Arc::clone(&self.0));
-        let stream = connector.connect(ServerName::try_from(HOST)?, socket).await?;
-        Ok(Connection {
-            stream,
-            buffer: Vec::new(),
-        })
+        Ok(connector.connect(ServerName::try_from(HOST)?, socket).await?)
     }
 }
 
