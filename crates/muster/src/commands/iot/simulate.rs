@@ -240,6 +240,10 @@ pub(super) async fn run(args: SimulateArgs) -> Done {
             ("Sent", "/sent"),
             ("Acknowledged", "/acknowledged"),
             ("Failed", "/failed"),
+            ("Connects/s", "/connectsPerSecond"),
+            ("Messages/s", "/messagesPerSecond"),
+            ("P50ms", "/latencyMs/p50"),
+            ("P99ms", "/latencyMs/p99"),
             ("Seconds", "/seconds"),
         ],
     )?;
@@ -455,6 +459,10 @@ async fn create_missing(hub: &Hub, ids: &[String]) -> Done {
             })),
             Err(error) => return Err(error.into()),
         }
+    }
+    if missing.len() > MAX_BULK {
+        // It takes a while, and the line that moves is not there yet.
+        say(&format!("{} devices are being made", missing.len()));
     }
     for some in missing.chunks(MAX_BULK) {
         let outcome = hub.bulk(some).await?;
