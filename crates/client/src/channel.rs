@@ -14,40 +14,84 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::http::{Call, Http, Reply};
-use crate::tls::{ClientIdentity, Trust};
+use crate::link::Link;
+use crate::tls::{Alpn, Anchors, ClientIdentity, Trust};
 
 /// How long a token lives that is made for a call.
-const TOKEN_LIFE: Duration = Duration::from_hours(1);
+pub(crate) const TOKEN_LIFE: Duration = Duration::from_hours(1);
 
 /// The port of HTTPS where nothing else is said.
 pub const HTTPS: u16 = 443;
 
+/// The port of MQTT where nothing else is said.
+pub const MQTT: u16 = 8883;
+
 /// Where servers are reached, and which are believed.
 #[derive(Clone, Debug)]
 pub struct Server {
+    https: Door,
+    mqtt: Option<Door>,
+    anchors: Arc<Anchors>,
+}
+
+/// Where one kind of connection is taken.
+#[derive(Clone, Debug)]
+struct Door {
     /// The host that every name leads to; `None` where each name leads where the name service says.
     through: Option<String>,
     port: u16,
-    trust: Trust,
 }
 
 impl Server {
     /// A server that answers to all its names at one place.
     pub fn at(host: impl Into<String>, port: u16, trust: Trust) -> Self {
+        let host = host.into();
         Self {
-            through: Some(host.into()),
-            port,
-            trust,
+            https: Door {
+                through: Some(host.clone()),
+                port,
+            },
+            mqtt: Some(Door {
+                through: Some(host),
+                port: MQTT,
+            }),
+            anchors: Arc::new(Anchors::new(trust)),
         }
     }
 
     /// Servers that are found by their names.
-    pub const fn by_name(port: u16, trust: Trust) -> Self {
+    pub fn by_name(port: u16, trust: Trust) -> Self {
+        let door = |port| Door { through: None, port };
         Self {
-            through: None,
-            port,
-            trust,
+            https: door(port),
+            mqtt: Some(door(MQTT)),
+            anchors: Arc::new(Anchors::new(trust)),
         }
+    }
+
+    /// Says where MQTT is taken, where that is known; a server may take none.
+    #[must_use]
+    pub fn with_mqtt(mut self, place: Option<(String, u16)>) -> Self {
+        self.mqtt = place.map(|(host, port)| Door {
+            through: Some(host),
+            port,
+        });
+        self
+    }
+
+    /// Says at which port MQTT is taken, wherever that is.
+    #[must_use]
+    pub fn with_mqtt_port(mut self, port: u16) -> Self {
+        match &mut self.mqtt {
+            Some(door) => door.port = port,
+            None => {
+                self.mqtt = Some(Door {
+                    port,
+                    ..self.https.clone()
+                });
+            }
+        }
+        self
     }
 
     /// Splits `host:port`, where the port may be missing.
@@ -78,10 +122,36 @@ impl Server {
     /// # Errors
     /// As [`Http::new`].
     pub fn http(&self, host: &str, identity: Option<&ClientIdentity>) -> Result<Http, Error> {
-        let http = Http::new(host, self.port, None, &self.trust, identity)?;
-        Ok(match &self.through {
-            Some(through) => http.reached_through(through.clone()),
-            None => http,
+        Ok(Http::over(self.link(host, &self.https, Alpn::Http, identity)?))
+    }
+
+    /// The way to `host` for a WebSocket.
+    pub(crate) fn web_link(&self, host: &str, identity: Option<&ClientIdentity>) -> Result<Link, Error> {
+        self.link(host, &self.https, Alpn::Http, identity)
+    }
+
+    /// The way to `host` for MQTT.
+    pub(crate) fn mqtt_link(&self, host: &str, identity: Option<&ClientIdentity>) -> Result<Link, Error> {
+        let door = self
+            .mqtt
+            .as_ref()
+            .ok_or_else(|| Error::Target("this server takes no MQTT".to_owned()))?;
+        self.link(host, door, Alpn::None, identity)
+    }
+
+    fn link(
+        &self,
+        host: &str,
+        door: &Door,
+        alpn: Alpn,
+        identity: Option<&ClientIdentity>,
+    ) -> Result<Link, Error> {
+        Ok(Link {
+            host: host.to_owned(),
+            port: door.port,
+            address: None,
+            through: door.through.clone(),
+            config: self.anchors.settings(alpn, identity)?,
         })
     }
 
@@ -96,12 +166,8 @@ impl Server {
         credential: Credential,
         clock: Arc<dyn Clock>,
     ) -> Result<Channel, Error> {
-        let identity = match &credential {
-            Credential::Certificate(identity) => Some(identity),
-            Credential::Bearer(_) | Credential::Key { .. } => None,
-        };
         Ok(Channel {
-            http: self.http(host, identity)?,
+            http: self.http(host, credential.identity())?,
             resource: resource.into(),
             credential,
             clock,
@@ -125,6 +191,16 @@ pub enum Credential {
     },
 }
 
+impl Credential {
+    /// The certificate that is presented in the TLS handshake.
+    pub(crate) const fn identity(&self) -> Option<&ClientIdentity> {
+        match self {
+            Self::Certificate(identity) => Some(identity),
+            Self::Bearer(_) | Self::Key { .. } => None,
+        }
+    }
+}
+
 /// Calls to one host with one credential.
 pub struct Channel {
     http: Http,
@@ -137,6 +213,14 @@ impl Channel {
     /// The name that is called.
     pub fn host(&self) -> &str {
         self.http.host()
+    }
+
+    /// Connects now, so that the first call finds a connection.
+    ///
+    /// # Errors
+    /// As [`Http::open`].
+    pub async fn open(&self) -> Result<(), Error> {
+        self.http.open().await
     }
 
     /// Makes a call and takes the answer whatever it says.

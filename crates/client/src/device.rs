@@ -1,6 +1,7 @@
 //! The device's end: registering with a provisioning service, and sending telemetry to a hub.
 //!
-//! Over HTTPS both are plain calls; a registration is polled in the rhythm that the server asks for.
+//! Over HTTPS both are plain calls; a registration is polled in the rhythm that the server asks for. Over MQTT:
+//! [`crate::mqtt`].
 
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ const LONGEST_WAIT: u64 = 300;
 const USUAL_WAIT: u64 = 2;
 
 /// Calls that one registration may take, repeats of throttled ones included.
-const MAX_CALLS: u32 = 200;
+pub(crate) const MAX_CALLS: u32 = 200;
 
 /// The media type of a body that holds several messages.
 const BATCH: &str = "application/vnd.microsoft.iothub.json";
@@ -68,10 +69,7 @@ impl Registrar {
     /// # Errors
     /// As [`Channel::send`]; [`Error::Unexpected`] when the answer is none, or there is no end.
     pub async fn register(&self, id: &RegistrationId, payload: Option<&Value>) -> Result<Registered, Error> {
-        let mut body = json!({ "registrationId": id.as_str() });
-        if let (Some(payload), Some(map)) = (payload, body.as_object_mut()) {
-            map.insert("payload".into(), payload.clone());
-        }
+        let body = registration_body(id, payload);
         let target = format!(
             "{}?api-version={PROVISIONING_VERSION}",
             register_path(&self.scope, id)
@@ -104,7 +102,17 @@ impl Registrar {
     }
 }
 
-async fn rest(reply: &Reply) {
+/// What a device says of itself when it registers.
+pub(crate) fn registration_body(id: &RegistrationId, payload: Option<&Value>) -> Value {
+    let mut body = json!({ "registrationId": id.as_str() });
+    if let (Some(payload), Some(map)) = (payload, body.as_object_mut()) {
+        map.insert("payload".into(), payload.clone());
+    }
+    body
+}
+
+/// Waits as long as the server asks.
+pub(crate) async fn rest(reply: &Reply) {
     let seconds = reply.retry_after().unwrap_or(USUAL_WAIT).clamp(1, LONGEST_WAIT);
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
@@ -150,6 +158,14 @@ impl Device {
     /// Speaks to the hub that `channel` leads to as the device of that id.
     pub const fn new(channel: Channel, id: String) -> Self {
         Self { channel, id }
+    }
+
+    /// Connects now, so that the first message finds a connection.
+    ///
+    /// # Errors
+    /// As [`Channel::open`].
+    pub async fn open(&self) -> Result<(), Error> {
+        self.channel.open().await
     }
 
     /// The resource that a token of a device names.

@@ -58,6 +58,16 @@ pub enum Error {
         /// The tracking id, by which `muster explain` finds the record.
         tracking_id: Option<String>,
     },
+    /// The server's CONNACK says no, and can't say why.
+    #[error("{host} does not let {client} in: CONNACK {code}, {}", connack(*.code))]
+    NotAccepted {
+        /// The host and port of the connection.
+        host: String,
+        /// The client id: that of the device or the registration.
+        client: String,
+        /// The return code.
+        code: u8,
+    },
     /// What was named is not there, or nothing was named and there is more than one.
     #[error("{0}")]
     Target(String),
@@ -72,4 +82,18 @@ fn refused(status: u16, code: Option<&str>, message: &str, tracking_id: Option<&
         .map(|id| format!("; tracking id {id}"))
         .unwrap_or_default();
     format!("refused with {status}{code}: {message}{tracking}")
+}
+
+/// What a return code of CONNACK means. Source: MQTT 3.1.1, section 3.2.2.3, and what hubs answer, read 2026-11.
+const fn connack(code: u8) -> &'static str {
+    match code {
+        1 => "this version of MQTT is not spoken here",
+        2 => "the client id is not taken",
+        3 => "the server can't serve now",
+        4 => "user name or password are malformed",
+        5 => {
+            "not authorized: the hub or the device is unknown or disabled, or its certificate or token does not fit"
+        }
+        _ => "for a reason that MQTT does not know",
+    }
 }

@@ -1,11 +1,9 @@
 //! HTTPS calls over one kept connection.
 //!
-//! A name under `.localhost` leads to loopback by itself, as it does in browsers and curl; the address that the caller
-//! gives, if any, takes the place of every name. Answers are bounded in size and time.
+//! Answers are bounded in size and time.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,16 +12,13 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use muster_wire::fault::ReceivedFault;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use tokio_rustls::TlsConnector;
 
 use crate::error::Error;
 use crate::io::TokioIo;
-use crate::tls::{self, ClientIdentity, Trust};
+use crate::link::Link;
+use crate::tls::{Alpn, Anchors, ClientIdentity, Trust};
 
 /// Largest answer that is read, in bytes.
 const MAX_REPLY: usize = 64 << 20;
@@ -162,15 +157,7 @@ impl Reply {
 
 /// Makes calls to one host over a connection that is kept and opened anew when it broke.
 pub struct Http {
-    /// The name in `Host`, in SNI, and in the server's certificate.
-    host: String,
-    /// The port that the name is reached at.
-    port: u16,
-    /// Where the name leads, when the caller says so.
-    address: Option<SocketAddr>,
-    /// The name that is looked up in place of `host`.
-    through: Option<String>,
-    config: Arc<ClientConfig>,
+    link: Link,
     call_time: Duration,
     connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
 }
@@ -187,17 +174,22 @@ impl Http {
         trust: &Trust,
         identity: Option<&ClientIdentity>,
     ) -> Result<Self, Error> {
-        let config = tls::settings(trust, identity)?;
-        let connection = Mutex::new(None);
-        Ok(Self {
+        Ok(Self::over(Link {
             host: host.into(),
             port,
             address,
             through: None,
-            config,
+            config: Anchors::new(trust.clone()).settings(Alpn::Http, identity)?,
+        }))
+    }
+
+    /// Prepares calls over connections of that kind.
+    pub(crate) fn over(link: Link) -> Self {
+        Self {
+            link,
             call_time: CALL_TIME,
-            connection,
-        })
+            connection: Mutex::new(None),
+        }
     }
 
     /// Sets the longest time for one call.
@@ -210,17 +202,17 @@ impl Http {
     /// Looks up another name in place of the one that is called, for servers that answer to many names at one place.
     #[must_use]
     pub fn reached_through(mut self, host: impl Into<String>) -> Self {
-        self.through = Some(host.into());
+        self.link.through = Some(host.into());
         self
     }
 
     /// The name that is called.
     pub fn host(&self) -> &str {
-        &self.host
+        &self.link.host
     }
 
     fn place(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        self.link.place()
     }
 
     /// Makes a call and reads the answer whole. A call on a kept connection that the server closed meanwhile is made
@@ -279,6 +271,22 @@ impl Http {
         ))
     }
 
+    /// Connects now, so that the first call finds a connection.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], [`Error::Tls`], [`Error::Broken`], [`Error::TimedOut`].
+    pub async fn open(&self) -> Result<(), Error> {
+        let mut kept = self.connection.lock().await;
+        if kept.is_none() {
+            let connected = tokio::time::timeout(self.call_time, self.connect()).await;
+            *kept = Some(connected.map_err(|_| Error::TimedOut {
+                host: self.place(),
+                seconds: self.call_time.as_secs(),
+            })??);
+        }
+        Ok(())
+    }
+
     async fn answer(&self, call: &Call) -> Result<http::Response<Incoming>, Error> {
         let mut kept = self.connection.lock().await;
         if let Some(mut sender) = kept.take()
@@ -325,43 +333,17 @@ impl Http {
             .target
             .parse()
             .map_err(|e: http::uri::InvalidUri| unexpected(e.to_string()))?;
-        let host = if self.port == 443 {
-            self.host.clone()
-        } else {
-            self.place()
-        };
         let mut request = Request::new(Full::new(call.body.clone()));
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = call.headers.clone();
-        let host = HeaderValue::from_str(&host).map_err(|e| unexpected(e.to_string()))?;
+        let host = HeaderValue::from_str(&self.link.authority()).map_err(|e| unexpected(e.to_string()))?;
         request.headers_mut().insert(http::header::HOST, host);
         Ok(request)
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Error> {
-        let connect = |source| Error::Connect {
-            host: self.place(),
-            source,
-        };
-        let mut socket = Err(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable));
-        for address in self.addresses().await.map_err(connect)? {
-            socket = TcpStream::connect(address).await;
-            if socket.is_ok() {
-                break;
-            }
-        }
-        let socket = socket.map_err(connect)?;
-        socket.set_nodelay(true).map_err(connect)?;
-        let tls = |detail: String| Error::Tls {
-            host: self.place(),
-            detail,
-        };
-        let name = ServerName::try_from(bare(&self.host).to_owned()).map_err(|e| tls(e.to_string()))?;
-        let stream = TlsConnector::from(Arc::clone(&self.config))
-            .connect(name, socket)
-            .await
-            .map_err(|error| tls(error.to_string()))?;
+        let stream = self.link.connect().await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.broken(&error))?;
@@ -373,35 +355,6 @@ impl Http {
         });
         Ok(sender)
     }
-
-    async fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
-        if let Some(address) = self.address {
-            return Ok(vec![address]);
-        }
-        let host = bare(self.through.as_deref().unwrap_or(&self.host));
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(ip, self.port)]);
-        }
-        if is_localhost(host) {
-            let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-            return Ok(loopback
-                .into_iter()
-                .map(|ip| SocketAddr::new(ip, self.port))
-                .collect());
-        }
-        Ok(tokio::net::lookup_host((host, self.port)).await?.collect())
-    }
-}
-
-/// An address without the brackets that a URL puts round it.
-fn bare(host: &str) -> &str {
-    host.trim_start_matches('[').trim_end_matches(']')
-}
-
-/// Tells whether a name leads to loopback by itself. Source: RFC 6761, section 6.3.
-pub fn is_localhost(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost")
 }
 
 /// An answer that comes piece by piece.
@@ -428,24 +381,5 @@ impl Pieces {
             }
         }
         Ok(None)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn localhost_names_lead_to_loopback() {
-        for name in [
-            "localhost",
-            "muster-hub.azure-devices.muster.localhost",
-            "A.LocalHost.",
-        ] {
-            assert!(is_localhost(name), "{name}");
-        }
-        for name in ["localhost.example.com", "notlocalhost", "example.com"] {
-            assert!(!is_localhost(name), "{name}");
-        }
     }
 }

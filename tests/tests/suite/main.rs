@@ -19,6 +19,7 @@ mod odd;
 mod own_certificates;
 mod raw;
 mod sdk;
+mod simulate;
 mod stage;
 mod tutorials;
 mod upgrade;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use muster_client::channel::HTTPS;
+use muster_client::channel::{HTTPS, MQTT};
 use muster_client::dps::Provisioning;
 use muster_client::hub::Hub;
 use muster_client::management::{Kind, Management, Resource};
@@ -22,9 +22,24 @@ use crate::server::clock::SystemClock;
 #[derive(Debug, Deserialize)]
 struct Endpoints {
     https: String,
+    #[serde(default)]
+    mqtt: Option<String>,
     domain: String,
     #[serde(default)]
     subscription: Option<String>,
+}
+
+impl Endpoints {
+    /// The server that wrote them.
+    fn server(&self, trust: Trust) -> Result<Server, Problem> {
+        let place = |text: &str, usual: u16| -> Result<(String, u16), Problem> {
+            let (address, port) = Server::split(text)?;
+            Ok((reachable(&address), port.unwrap_or(usual)))
+        };
+        let (https, port) = place(&self.https, HTTPS)?;
+        let mqtt = self.mqtt.as_deref().map(|text| place(text, MQTT)).transpose()?;
+        Ok(Server::at(https, port, trust).with_mqtt(mqtt))
+    }
 }
 
 /// The server that a command speaks to.
@@ -63,13 +78,8 @@ impl Session {
                 directory.display()
             ))
         })?;
-        let (address, port) = Server::split(&endpoints.https)?;
         Ok(Self {
-            server: Server::at(
-                reachable(&address),
-                port.unwrap_or(HTTPS),
-                trust(place.ca.as_deref(), Some(directory))?,
-            ),
+            server: endpoints.server(trust(place.ca.as_deref(), Some(directory))?)?,
             host: "localhost".to_owned(),
             token_file,
             subscription: endpoints.subscription,
@@ -264,12 +274,7 @@ pub(super) fn server_of(host: &str, port: Option<u16>, args: &impl Place) -> Res
     }
     let local = endpoints(args.data_dir())?.filter(|endpoints| is_under(host, &endpoints.domain));
     if let (None, Some(endpoints)) = (port, local) {
-        let (address, port) = Server::split(&endpoints.https)?;
-        return Ok(Server::at(
-            reachable(&address),
-            port.unwrap_or(HTTPS),
-            trust(place.ca.as_deref(), Some(args.data_dir()))?,
-        ));
+        return endpoints.server(trust(place.ca.as_deref(), Some(args.data_dir()))?);
     }
     Ok(Server::by_name(
         port.unwrap_or(HTTPS),

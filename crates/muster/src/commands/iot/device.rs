@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use muster_client::device::{Device, Registrar, put_properties};
+use muster_client::device::{Device, Registered, Registrar, put_properties};
 use muster_client::dps::{Kind as EnrollmentKind, Provisioning};
 use muster_client::identity::{group_key, symmetric_key};
 use muster_client::management::Kind;
-use muster_client::{ClientIdentity, Credential, Error, Server};
+use muster_client::{ClientIdentity, Credential, Error, Protocol, Server, mqtt};
 use muster_model::message::Message;
 use muster_model::{IdScope, RegistrationId, SymmetricKey};
 use muster_wire::Secret;
@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::connect::{self, Session};
 use super::options::{
-    CommonArgs, DpsNameArgs, GroupArgs, HubNameArgs, LoginArgs, ServerBesideDataArgs, parse_bool,
-    parse_secret,
+    CommonArgs, DpsNameArgs, GroupArgs, HubNameArgs, LoginArgs, MqttArgs, ServerBesideDataArgs, parse_bool,
+    parse_secret, protocols,
 };
 use super::output;
 use super::{Done, Problem, files};
@@ -24,7 +24,8 @@ use crate::cli::say;
 
 pub(super) const SEND_EXAMPLES: &str = "Examples:
   muster iot device send-d2c-message --device-id device-01 --data '{\"temperature\": 30}' --props 'temperatureAlert=false'
-  muster iot device send-d2c-message --device-id my-x509-device --certificate-file device-cert.pem --key-file device-key.pem --pass 1234";
+  muster iot device send-d2c-message --device-id my-x509-device --certificate-file device-cert.pem --key-file device-key.pem --pass 1234
+  muster iot device send-d2c-message --device-id my-x509-device --pfx device.pfx --pass-phrase 1234 --protocol mqtt";
 
 /// What a message holds when nothing is said.
 const PING: &str = "Ping from Muster";
@@ -34,7 +35,7 @@ const PING: &str = "Ping from Muster";
 pub(super) enum RegistrationCommand {
     /// Registers a device, and waits until it has a hub.
     #[command(
-        after_help = "Examples:\n  muster iot device registration create --registration-id my-x509-device --certificate-file device-cert.pem --key-file device-key.pem --pass 1234\n  muster iot device registration create --registration-id sensor-1 --group-id by-key\n  muster iot device registration create --registration-id sensor-1 --symmetric-key $GROUP_KEY --compute-key --id-scope 0ne00000012"
+        after_help = "Examples:\n  muster iot device registration create --registration-id my-x509-device --certificate-file device-cert.pem --key-file device-key.pem --pass 1234\n  muster iot device registration create --registration-id sensor-1 --group-id by-key --protocol mqtt\n  muster iot device registration create --registration-id sensor-1 --symmetric-key $GROUP_KEY --compute-key --id-scope 0ne00000012"
     )]
     Create(Box<RegisterArgs>),
 }
@@ -44,17 +45,31 @@ pub(super) enum RegistrationCommand {
 #[command(next_help_heading = "Credential")]
 pub(super) struct CredentialArgs {
     /// The certificate and those above it, in PEM; or a PFX container.
-    #[arg(long, visible_aliases = ["certificate-file-path", "cp"], value_name = "FILE", conflicts_with = "symmetric_key")]
+    #[arg(
+        long,
+        visible_aliases = ["certificate-file-path", "cp"],
+        value_name = "FILE",
+        group = "certificate",
+        conflicts_with = "symmetric_key"
+    )]
     pub(super) certificate_file: Option<PathBuf>,
     /// Its private key in PEM, where it is not in the same file.
     #[arg(long, visible_aliases = ["key-file-path", "kp"], value_name = "FILE", requires = "certificate_file")]
     pub(super) key_file: Option<PathBuf>,
+    /// The certificate, those above it and the private key, in a PFX container.
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "certificate",
+        conflicts_with = "symmetric_key"
+    )]
+    pub(super) pfx: Option<PathBuf>,
     /// The pass phrase of the key or the container.
     #[arg(
         long,
-        visible_alias = "passphrase",
+        visible_aliases = ["passphrase", "pass-phrase"],
         value_parser = parse_secret, value_name = "TEXT",
-        requires = "certificate_file"
+        requires = "certificate"
     )]
     pub(super) pass: Option<Secret>,
     /// The key, in base64.
@@ -63,16 +78,22 @@ pub(super) struct CredentialArgs {
 }
 
 impl CredentialArgs {
+    /// Tells whether a certificate was given, in whatever form.
+    pub(super) const fn has_certificate(&self) -> bool {
+        self.certificate_file.is_some() || self.pfx.is_some()
+    }
+
     /// The certificate that was given; `{id}` in a file's name stands for `id`.
     pub(super) fn certificate(&self, id: &str) -> Result<Option<ClientIdentity>, Problem> {
-        let Some(file) = &self.certificate_file else {
+        let Some(file) = self.pfx.as_ref().or(self.certificate_file.as_ref()) else {
             return Ok(None);
         };
         let file = filled(file, id);
         let bytes = files::read(&file)?;
-        let container = file
-            .extension()
-            .is_some_and(|one| one.eq_ignore_ascii_case("pfx") || one.eq_ignore_ascii_case("p12"));
+        let container = self.pfx.is_some()
+            || file
+                .extension()
+                .is_some_and(|one| one.eq_ignore_ascii_case("pfx") || one.eq_ignore_ascii_case("p12"));
         let identity = if container {
             ClientIdentity::from_pfx(&bytes, self.pass.as_ref().map_or("", Secret::expose))
         } else {
@@ -110,7 +131,7 @@ pub(super) struct RegisterArgs {
     #[arg(long, visible_alias = "rid", value_name = "ID")]
     registration_id: String,
     /// The enrollment group whose key the device's own is computed from; read from the server.
-    #[arg(long, visible_aliases = ["gid", "enrollment-group-id"], value_name = "ID", conflicts_with = "certificate_file")]
+    #[arg(long, visible_aliases = ["gid", "enrollment-group-id"], value_name = "ID", conflicts_with = "certificate")]
     group_id: Option<String>,
     /// Says that --symmetric-key is that of the group, from which the device's own is computed.
     #[arg(long, visible_alias = "ck", value_parser = parse_bool, num_args = 0..=1, default_missing_value = "true", default_value_t = false, value_name = "true|false", requires = "symmetric_key")]
@@ -124,6 +145,11 @@ pub(super) struct RegisterArgs {
     /// What the allocation is to see of the device: JSON, or a file that holds it.
     #[arg(long, value_name = "JSON|FILE")]
     payload: Option<String>,
+    /// What the device speaks.
+    #[arg(long, visible_alias = "proto", ignore_case = true, value_parser = protocols(), default_value = "http", value_name = "PROTOCOL")]
+    protocol: Protocol,
+    #[command(flatten)]
+    mqtt: MqttArgs,
     #[command(flatten)]
     credential: CredentialArgs,
     #[command(flatten)]
@@ -143,13 +169,15 @@ pub(super) async fn register(command: RegistrationCommand) -> Done {
         .transpose()?;
     let place = provisioning_place(&args).await?;
     let credential = registration_credential(&args, &id, &place).await?;
-    let resource = muster_wire::registration::sas_resource(&place.scope, &id);
-    let channel = place
-        .server
-        .channel(&place.host, resource, credential, connect::clock())?;
-    let outcome = Registrar::new(channel, place.scope)
-        .register(&id, payload.as_ref())
-        .await?;
+    let outcome = place
+        .register(args.protocol, credential, &id, payload.as_ref())
+        .await
+        .map_err(|error| match error {
+            Error::NotAccepted { .. } => {
+                Problem::new(format!("{error}\nwhy: muster explain --registration {id}"))
+            }
+            other => other.into(),
+        })?;
     output::print(
         &outcome.document,
         args.common.output.output,
@@ -171,12 +199,41 @@ pub(super) async fn register(command: RegistrationCommand) -> Done {
 }
 
 /// Where a device registers.
-struct RegistrationPlace {
-    server: Server,
-    host: String,
-    scope: IdScope,
+pub(super) struct RegistrationPlace {
+    pub(super) server: Server,
+    pub(super) host: String,
+    pub(super) scope: IdScope,
     /// The service interface's name, where management told it.
-    service: Option<String>,
+    pub(super) service: Option<String>,
+}
+
+impl RegistrationPlace {
+    /// Registers a device, and waits for the outcome.
+    pub(super) async fn register(
+        &self,
+        protocol: Protocol,
+        credential: Credential,
+        id: &RegistrationId,
+        payload: Option<&Value>,
+    ) -> Result<Registered, Error> {
+        if protocol == Protocol::Http {
+            let resource = muster_wire::registration::sas_resource(&self.scope, id);
+            let channel = self
+                .server
+                .channel(&self.host, resource, credential, connect::clock())?;
+            return Registrar::new(channel, self.scope.clone())
+                .register(id, payload)
+                .await;
+        }
+        let scope = mqtt::Scope {
+            server: &self.server,
+            protocol,
+            host: &self.host,
+            id_scope: &self.scope,
+            credential: &credential,
+        };
+        mqtt::register(scope, id, payload, &*connect::clock()).await
+    }
 }
 
 async fn provisioning_place(args: &RegisterArgs) -> Result<RegistrationPlace, Problem> {
@@ -184,7 +241,7 @@ async fn provisioning_place(args: &RegisterArgs) -> Result<RegistrationPlace, Pr
     if let Some(scope) = &args.id_scope {
         let (server, host) = connect::provisioning_place(args.host.as_deref(), &args.common.server)?;
         return Ok(RegistrationPlace {
-            server,
+            server: args.mqtt.on(server),
             host,
             scope: parse(scope)?,
             service: None,
@@ -208,7 +265,7 @@ async fn provisioning_place(args: &RegisterArgs) -> Result<RegistrationPlace, Pr
         None => (session.server().clone(), property("deviceProvisioningHostName")?),
     };
     Ok(RegistrationPlace {
-        server,
+        server: args.mqtt.on(server),
         host,
         scope: parse(&property("idScope")?)?,
         service: Some(dps.host()?.to_owned()),
@@ -246,20 +303,15 @@ async fn registration_credential(
 
 /// The key of a device: that of its own enrollment, else computed from that of the group that was named, or of the only
 /// one by key.
-async fn stored_key(
+pub(super) async fn stored_key(
     dps: &Provisioning,
     id: &RegistrationId,
     group: Option<&str>,
 ) -> Result<SymmetricKey, Problem> {
-    let missing = |what: &str| {
-        Problem::usage(format!(
-            "{what} is not one by key: give --certificate-file and --key-file, or --symmetric-key"
-        ))
-    };
     if group.is_none() {
         match dps.attestation(EnrollmentKind::Individual, id.as_str()).await {
             Ok(attestation) => {
-                let key = primary_key(&attestation).ok_or_else(|| missing("the enrollment of the device"))?;
+                let key = primary_key(&attestation).ok_or_else(|| no_key("the enrollment of the device"))?;
                 return Ok(symmetric_key(key)?);
             }
             Err(Error::Refused { status: 404, .. }) => {}
@@ -268,14 +320,28 @@ async fn stored_key(
     }
     let group = match group {
         Some(group) => group.to_owned(),
-        None => only_group_by_key(dps, id).await?,
+        None => only_group_by_key(dps, id.as_str()).await?,
     };
-    let attestation = dps.attestation(EnrollmentKind::Group, &group).await?;
-    let key = primary_key(&attestation).ok_or_else(|| missing(&format!("the group {group}")))?;
-    Ok(group_key(key, id.as_str())?)
+    Ok(group_key(
+        stored_group_key(dps, &group).await?.expose(),
+        id.as_str(),
+    )?)
 }
 
-async fn only_group_by_key(dps: &Provisioning, id: &RegistrationId) -> Result<String, Problem> {
+/// The key of a group, from which those of its devices are computed.
+pub(super) async fn stored_group_key(dps: &Provisioning, group: &str) -> Result<Secret, Problem> {
+    let attestation = dps.attestation(EnrollmentKind::Group, group).await?;
+    let key = primary_key(&attestation).ok_or_else(|| no_key(&format!("the group {group}")))?;
+    Ok(Secret::new(key.to_owned()))
+}
+
+fn no_key(what: &str) -> Problem {
+    Problem::usage(format!(
+        "{what} is not one by key: give --certificate-file and --key-file, or --symmetric-key"
+    ))
+}
+
+pub(super) async fn only_group_by_key(dps: &Provisioning, id: &str) -> Result<String, Problem> {
     let groups = dps.enrollments(EnrollmentKind::Group, usize::MAX).await?;
     let mut by_key = groups.iter().filter_map(|group| {
         let kind = group.pointer("/attestation/type")?.as_str()?;
@@ -307,6 +373,8 @@ pub(super) struct DevicePlaneArgs {
     pub(super) login: LoginArgs,
     #[command(flatten)]
     pub(super) server: ServerBesideDataArgs,
+    #[command(flatten)]
+    pub(super) mqtt: MqttArgs,
 }
 
 impl DevicePlaneArgs {
@@ -325,13 +393,14 @@ impl DevicePlaneArgs {
     /// Where the hub is, and its full name.
     pub(super) async fn place(&self) -> Result<(Server, String), Problem> {
         let login = self.login.login.as_ref();
-        connect::hub_place(
+        let (server, host) = connect::hub_place(
             self.hub.name.as_deref(),
             self.group.group.as_deref(),
             login,
             &self.server,
         )
-        .await
+        .await?;
+        Ok((self.mqtt.on(server), host))
     }
 }
 
@@ -361,6 +430,12 @@ pub(super) struct SendArgs {
         value_name = "PAIRS"
     )]
     props: String,
+    /// What the device speaks.
+    #[arg(long, visible_alias = "proto", ignore_case = true, value_parser = protocols(), default_value = "http", value_name = "PROTOCOL")]
+    protocol: Protocol,
+    /// The digital twin model that the device announces; not over HTTPS.
+    #[arg(long, visible_alias = "dtmi", value_name = "DTMI")]
+    model_id: Option<String>,
     #[command(flatten)]
     credential: CredentialArgs,
     #[command(flatten)]
@@ -385,6 +460,7 @@ pub(super) async fn send(args: SendArgs) -> Done {
         ..Message::default()
     };
     put_properties(&mut message, &args.props).map_err(|e| Problem::usage(format!("--props: {e}")))?;
+    announce_nothing_over_https(args.protocol, args.model_id.as_deref())?;
     let (server, host) = args.plane.place().await?;
     let credential = if let Some(identity) = args.credential.certificate(&args.device_id)? {
         Credential::Certificate(identity)
@@ -395,10 +471,35 @@ pub(super) async fn send(args: SendArgs) -> Done {
         };
         Credential::Key { policy: None, key }
     };
-    open(&server, &host, &args.device_id, credential)?
-        .send(&message)
-        .await?;
+    if args.protocol == Protocol::Http {
+        open(&server, &host, &args.device_id, credential)?
+            .send(&message)
+            .await?;
+    } else {
+        let hub = mqtt::Hub {
+            server: &server,
+            protocol: args.protocol,
+            host: &host,
+            device: &args.device_id,
+            model_id: args.model_id.as_deref(),
+            credential: &credential,
+            window: 1,
+        };
+        let mut device = mqtt::MqttDevice::connect(hub, &*connect::clock()).await?;
+        device.send(&message).await?;
+        device.disconnect().await?;
+    }
     say(&format!("{host} has the message"));
+    Ok(())
+}
+
+/// Holds that a model is announced where there is a place for it: in the user name of a connection.
+pub(super) fn announce_nothing_over_https(protocol: Protocol, model_id: Option<&str>) -> Done {
+    if protocol == Protocol::Http && model_id.is_some() {
+        return Err(Problem::usage(
+            "--model-id is announced when a device connects, which it does over mqtt and mqtt-ws only",
+        ));
+    }
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! `muster iot`: what `az iot` does, against a server of this kind or, with a connection string, against Azure.
 //!
 //! Nouns, verbs and flags are those of the vendor's command line. Nothing here knows the server's inside: everything
-//! goes over HTTPS through `muster_client`. Documents are printed as the server wrote them.
+//! goes through `muster_client`, operators' calls over HTTPS, devices' over what they speak. Documents are printed as
+//! the server wrote them.
 
 mod certificate;
 mod connect;
@@ -82,10 +83,10 @@ enum DeviceCommand {
     Registration(device::RegistrationCommand),
     /// Sends a message to a hub as a device.
     #[command(name = "send-d2c-message", after_help = device::SEND_EXAMPLES)]
-    SendD2cMessage(device::SendArgs),
+    SendD2cMessage(Box<device::SendArgs>),
     /// Sends telemetry as one or many simulated devices.
     #[command(after_help = simulate::EXAMPLES)]
-    Simulate(simulate::SimulateArgs),
+    Simulate(Box<simulate::SimulateArgs>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -192,6 +193,9 @@ impl Problem {
                         tracking_id: Some(id),
                         ..
                     } if hints.fit(*status) => format!("\nwhy: muster explain {id}"),
+                    Error::NotAccepted { client, .. } if hints == Hints::Device => {
+                        format!("\nwhy: muster explain --device {client}")
+                    }
                     _ => String::new(),
                 };
                 Failure::new(format!("{error}{hint}"))
@@ -262,8 +266,8 @@ pub(crate) fn drive(many: bool, hints: Hints, work: impl Future<Output = Done>) 
 async fn dispatch(command: IotCommand) -> Done {
     match command {
         IotCommand::Device(DeviceCommand::Registration(command)) => device::register(command).await,
-        IotCommand::Device(DeviceCommand::SendD2cMessage(args)) => device::send(args).await,
-        IotCommand::Device(DeviceCommand::Simulate(args)) => simulate::run(args).await,
+        IotCommand::Device(DeviceCommand::SendD2cMessage(args)) => device::send(*args).await,
+        IotCommand::Device(DeviceCommand::Simulate(args)) => simulate::run(*args).await,
         IotCommand::Dps(command) => dps(command).await,
         IotCommand::Hub(command) => hub(command).await,
     }

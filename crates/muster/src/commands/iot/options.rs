@@ -4,7 +4,9 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use muster_client::management::Kind;
+use muster_client::{Protocol, Server};
 use muster_wire::Secret;
 use muster_wire::sas::ConnectionString;
 
@@ -207,6 +209,40 @@ pub(super) struct DpsPlaneArgs {
     pub(super) login: LoginArgs,
     #[command(flatten)]
     pub(super) common: CommonArgs,
+}
+
+/// At which port MQTT is taken.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct MqttArgs {
+    /// The port of MQTT, in place of that in the data directory, or of 8883.
+    #[arg(long, value_name = "PORT", help_heading = "Server")]
+    pub(super) mqtt_port: Option<u16>,
+}
+
+impl MqttArgs {
+    /// The server, where MQTT is taken at that port.
+    pub(super) fn on(self, server: Server) -> Server {
+        match self.mqtt_port {
+            Some(port) => server.with_mqtt_port(port),
+            None => server,
+        }
+    }
+}
+
+/// What a device speaks, as flags name it. Those of AMQP are known, and refused by name.
+pub(super) fn protocols() -> impl TypedValueParser<Value = Protocol> {
+    let spoken = [Protocol::Http, Protocol::Mqtt, Protocol::MqttWs]
+        .into_iter()
+        .map(|protocol| PossibleValue::new(protocol.as_str()));
+    let known = ["amqp", "amqp-ws"]
+        .into_iter()
+        .map(|name| PossibleValue::new(name).hide(true));
+    PossibleValuesParser::new(spoken.chain(known)).try_map(|name| match name.to_ascii_lowercase().as_str() {
+        "http" => Ok(Protocol::Http),
+        "mqtt" => Ok(Protocol::Mqtt),
+        "mqtt-ws" => Ok(Protocol::MqttWs),
+        _ => Err("devices of this command do not speak AMQP yet; choose http, mqtt or mqtt-ws"),
+    })
 }
 
 /// Reads a truth value as the vendor's command line takes it.

@@ -1,34 +1,62 @@
-//! `muster iot device simulate`: telemetry of one or many devices, each on a connection of its own.
+//! `muster iot device simulate`: telemetry of one or many devices, each on a connection of its own, from one process.
 
-use std::sync::Arc;
+mod figures;
+mod fleet;
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use muster_client::device::{Device, put_properties};
+use muster_client::device::put_properties;
 use muster_client::hub::{Hub, MAX_BULK};
-use muster_client::{Credential, Error};
-use muster_model::Random;
+use muster_client::identity::group_key;
+use muster_client::management::Kind;
+use muster_client::mqtt::LARGEST_WINDOW;
+use muster_client::{Credential, Error, Protocol};
 use muster_model::message::Message;
-use rand::RngExt;
+use muster_model::{IdScope, RegistrationId};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use super::device::{CredentialArgs, DevicePlaneArgs, device_key, open};
-use super::options::OutputArgs;
+use self::figures::Total;
+use self::fleet::{Destination, Plan, Provisioning, Seat, play};
+use super::connect::{self, Session};
+use super::device::{
+    CredentialArgs, DevicePlaneArgs, RegistrationPlace, announce_nothing_over_https, device_key,
+    only_group_by_key, stored_group_key, stored_key,
+};
+use super::options::{DpsOwner, OutputArgs, Owner, protocols};
 use super::output;
-use super::{Done, Problem, connect};
+use super::{Done, Problem};
 use crate::cli::say;
 use crate::server::clock::system_random;
 
 pub(super) const EXAMPLES: &str = "Examples:
   muster iot device simulate --device-id sensor-1 --msg-count 10 --msg-interval 1
   muster iot device simulate --device-id 'sensor-{i}' --devices 50 --create --msg-count 100 --msg-interval 0
-  muster iot device simulate --device-id 'device-0{i}' --devices 5 \\
-      --certificate-file 'certs/{id}-full-chain.cert.pem' --key-file 'private/{id}.key.pem'";
+  muster iot device simulate --device-id 'sensor-{i}' --devices 10000 --create --rate 2 --ramp 30
+  muster iot device simulate --device-id my-x509-device --pfx device.pfx --pass-phrase 1234 --protocol mqtt-ws
+  muster iot device simulate --device-id 'device-0{i}' --devices 5 --id-scope 0ne00000012 \\
+      --certificate-file 'certs/{id}-full-chain.cert.pem' --key-file 'private/{id}.key.pem'
 
-/// Over this temperature a message carries an alert. Source: the X.509 tutorial's device program, read 2026-11.
-const ALERT: i32 = 30;
+With --id-scope each device registers first, under its id and over the same protocol, and sends to the hub that it is
+assigned. The summary on stdout counts devices and messages, tells rates and how long messages took to be acknowledged,
+and counts devices that gave up by the reason. The exit code is 1 when a message was not acknowledged.";
+
+/// Open files that are not connections.
+const SPARE_FILES: u64 = 64;
+
+/// Registrations that are under way for each handshake that is: they mostly wait as the server asks.
+const REGISTRATIONS: usize = 8;
+
+/// How often the line on the terminal is drawn anew.
+const GLANCE: Duration = Duration::from_millis(250);
 
 #[derive(Args, Debug)]
 pub(super) struct SimulateArgs {
@@ -36,17 +64,20 @@ pub(super) struct SimulateArgs {
     #[arg(long, short = 'd', value_name = "ID")]
     device_id: String,
     /// How many devices.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "COUNT")]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=50_000), value_name = "COUNT")]
     devices: u32,
     /// Makes the devices that are missing, with keys.
-    #[arg(long, conflicts_with = "certificate_file")]
+    #[arg(long, conflicts_with_all = ["certificate", "symmetric_key", "id_scope"])]
     create: bool,
     /// Messages of each device.
     #[arg(long, visible_alias = "mc", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..), value_name = "COUNT")]
     msg_count: u64,
-    /// Seconds between two messages of a device.
+    /// Seconds between two messages of a device; 0 for as fast as they are acknowledged.
     #[arg(long, visible_alias = "mi", default_value_t = 3.0, value_parser = parse_seconds, value_name = "SECONDS")]
     msg_interval: f64,
+    /// Messages that each device sends in a second, in place of --msg-interval.
+    #[arg(long, value_parser = parse_rate, conflicts_with = "msg_interval", value_name = "RATE")]
+    rate: Option<f64>,
     /// The body of every message; temperature and humidity are made up without it.
     #[arg(long, visible_alias = "da", value_name = "TEXT")]
     data: Option<String>,
@@ -60,15 +91,62 @@ pub(super) struct SimulateArgs {
         value_name = "PAIRS"
     )]
     properties: String,
-    /// What is spoken; this release simulates over HTTPS.
-    #[arg(long, visible_alias = "proto", ignore_case = true, value_parser = ["http"], default_value = "http", value_name = "PROTOCOL")]
-    protocol: String,
+    /// What is spoken.
+    #[arg(long, visible_alias = "proto", ignore_case = true, value_parser = protocols(), default_value = "mqtt", value_name = "PROTOCOL")]
+    protocol: Protocol,
+    /// The digital twin model that the devices announce; not over HTTPS.
+    #[arg(long, visible_alias = "dtmi", value_name = "DTMI")]
+    model_id: Option<String>,
+    #[command(flatten)]
+    scale: ScaleArgs,
+    #[command(flatten)]
+    provisioning: ProvisioningArgs,
     #[command(flatten)]
     credential: CredentialArgs,
+    /// Says that --symmetric-key is that of a group, from which those of the devices are computed.
+    #[arg(
+        long,
+        visible_alias = "ck",
+        requires = "symmetric_key",
+        help_heading = "Credential"
+    )]
+    compute_key: bool,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
     plane: DevicePlaneArgs,
+}
+
+/// How much at once.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Scale")]
+struct ScaleArgs {
+    /// Seconds over which the devices come, one after the other.
+    #[arg(long, default_value_t = 0.0, value_parser = parse_seconds, value_name = "SECONDS")]
+    ramp: f64,
+    /// Connections that are being opened at the same time, at most.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "COUNT")]
+    connecting: u32,
+    /// Messages of a device that wait for their acknowledgement at the same time, at most; over HTTPS it is one.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=i64::from(LARGEST_WINDOW)), value_name = "COUNT")]
+    in_flight: u16,
+}
+
+/// Where devices register before they connect.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Provisioning")]
+struct ProvisioningArgs {
+    /// Registers each device in this id scope first; its id is the registration id.
+    #[arg(long, visible_alias = "scope", value_name = "SCOPE", conflicts_with = "name")]
+    id_scope: Option<String>,
+    /// The host that devices register at, for example global.azure-devices-provisioning.muster.localhost.
+    #[arg(long, value_name = "HOST", requires = "id_scope")]
+    provisioning_host: Option<String>,
+    /// The enrollment group whose key those of the devices are computed from; read from the server.
+    #[arg(long, visible_aliases = ["gid", "enrollment-group-id"], value_name = "ID", requires = "id_scope", conflicts_with_all = ["certificate", "symmetric_key"])]
+    group_id: Option<String>,
+    #[command(flatten)]
+    dps: DpsOwner,
 }
 
 impl SimulateArgs {
@@ -91,6 +169,11 @@ impl SimulateArgs {
             })
             .collect()
     }
+
+    /// Between two messages of a device.
+    fn pause(&self) -> Duration {
+        Duration::from_secs_f64(self.rate.map_or(self.msg_interval, f64::recip))
+    }
 }
 
 fn parse_seconds(text: &str) -> Result<f64, String> {
@@ -100,99 +183,221 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What every simulated device sends.
-struct Script {
-    count: u64,
-    pause: Duration,
-    data: Option<Vec<u8>>,
-    template: Message,
-    bar: ProgressBar,
-}
-
-/// What one device did.
-#[derive(Default)]
-struct Tally {
-    sent: u64,
-    failed: u64,
-    first_error: Option<Error>,
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.0001..=10_000.0).contains(&rate) => Ok(rate),
+        _ => Err("must be a number from 0.0001 to 10000".to_owned()),
+    }
 }
 
 pub(super) async fn run(args: SimulateArgs) -> Done {
     let mut template = Message::default();
     put_properties(&mut template, &args.properties)
         .map_err(|e| Problem::usage(format!("--properties: {e}")))?;
-    if args.credential.symmetric_key.is_some() && args.devices > 1 {
+    announce_nothing_over_https(args.protocol, args.model_id.as_deref())?;
+    if args.credential.symmetric_key.is_some() && args.devices > 1 && !args.compute_key {
         return Err(Problem::usage(
-            "--symmetric-key is that of one device; the keys of several are read from the hub",
+            "--symmetric-key is that of one device; with --compute-key it is that of a group, and without it the keys \
+             are read from the server",
         ));
     }
     let ids = args.ids();
-    let (server, host) = args.plane.place().await?;
-    let credentials = credentials(&args, &ids).await?;
-    let total = args.msg_count.saturating_mul(u64::from(args.devices));
-    let script = Arc::new(Script {
+    let destination = destination(&args).await?;
+    let credentials = credentials(&args, &ids, &destination).await?;
+    enough_files(u64::from(args.devices))?;
+    let clock = connect::clock();
+    let connecting = usize::try_from(args.scale.connecting).unwrap_or(1);
+    let plan = Arc::new(Plan {
+        protocol: args.protocol,
         count: args.msg_count,
-        pause: Duration::from_secs_f64(args.msg_interval),
+        pause: args.pause(),
+        window: args.scale.in_flight,
         data: args.data.clone().map(String::into_bytes),
         template,
-        bar: progress(total)?,
+        model_id: args.model_id.clone(),
+        destination,
+        begin: clock.mono(),
+        clock,
+        figures: figures::Figures::default(),
+        connecting: Semaphore::new(connecting),
+        registering: Semaphore::new(connecting.saturating_mul(REGISTRATIONS)),
     });
-    let clock = connect::clock();
-    let begin = clock.mono();
-    let mut tasks = JoinSet::new();
-    for (id, credential) in ids.into_iter().zip(credentials) {
-        let device = open(&server, &host, &id, credential)?;
-        let script = Arc::clone(&script);
-        let rng = system_random().map_err(|e| Problem::new(format!("the system's randomness: {e}")))?;
-        tasks.spawn(play(device, id, script, rng));
-    }
-    let mut all = Tally::default();
-    while let Some(ended) = tasks.join_next().await {
-        let one = ended.map_err(|e| Problem::new(format!("a device ended: {e}")))?;
-        all.sent += one.sent;
-        all.failed += one.failed;
-        all.first_error = all.first_error.or(one.first_error);
-    }
-    script.bar.finish_and_clear();
-    let seconds = clock.mono().since(begin).as_secs_f64();
-    let summary = json!({
-        "hub": host,
-        "devices": args.devices,
-        "sent": all.sent,
-        "failed": all.failed,
-        "seconds": (seconds * 1000.0).round() / 1000.0,
-    });
+    let (stop, tasks) = start(&args, &plan, ids, credentials)?;
+    let interrupted = watched(&plan, &args, &stop, tasks).await?;
+    let total = Total {
+        time: plan.clock.mono().since(plan.begin),
+        devices: u64::from(args.devices),
+        messages: args.msg_count.saturating_mul(u64::from(args.devices)),
+        interrupted,
+    };
     output::print(
-        &summary,
+        &plan.figures.summary(args.protocol.as_str(), &total),
         args.output.output,
         &[
             ("Hub", "/hub"),
             ("Devices", "/devices"),
+            ("Connected", "/connected"),
             ("Sent", "/sent"),
+            ("Acknowledged", "/acknowledged"),
             ("Failed", "/failed"),
+            ("Connects/s", "/connectsPerSecond"),
+            ("Messages/s", "/messagesPerSecond"),
+            ("P50ms", "/latencyMs/p50"),
+            ("P99ms", "/latencyMs/p99"),
             ("Seconds", "/seconds"),
         ],
     )?;
-    match all.first_error {
+    let lost = plan.figures.lost(&total);
+    match plan.figures.take_first_error() {
         Some(error) => {
             say(&format!(
-                "{} of {total} messages were not sent; the first error:",
-                total - all.sent
+                "{lost} of {} messages were not acknowledged; the first error:",
+                total.messages
             ));
             Err(error.into())
         }
+        None if lost > 0 => Err(Problem::new(format!(
+            "{lost} messages were not acknowledged in time"
+        ))),
         None => Ok(()),
     }
 }
 
-fn progress(total: u64) -> Result<ProgressBar, Problem> {
-    let style = ProgressStyle::with_template("{bar:32} {pos}/{len} messages, {per_sec}, {eta} left")
+/// Starts every device as a task of its own.
+fn start(
+    args: &SimulateArgs,
+    plan: &Arc<Plan>,
+    ids: Vec<String>,
+    credentials: Vec<Credential>,
+) -> Result<(watch::Sender<bool>, JoinSet<()>), Problem> {
+    let rng = Arc::new(system_random().map_err(|e| Problem::new(format!("the system's randomness: {e}")))?);
+    let (stop, stopped) = watch::channel(false);
+    let begin = Instant::now();
+    let ramp = Duration::from_secs_f64(args.scale.ramp);
+    let mut tasks = JoinSet::new();
+    for (place, (id, credential)) in (0..args.devices).zip(ids.into_iter().zip(credentials)) {
+        let share = |whole: Duration| whole.mul_f64(f64::from(place) / f64::from(args.devices));
+        let seat = Seat {
+            id,
+            credential,
+            rng: Arc::clone(&rng),
+            start: begin + share(ramp),
+            // Devices that come together do not send together.
+            phase: share(plan.pause),
+            stop: stopped.clone(),
+        };
+        tasks.spawn(play(Arc::clone(plan), seat));
+    }
+    Ok((stop, tasks))
+}
+
+/// Waits for the devices, tells how far they are, and ends them when the user says so; tells whether he did.
+async fn watched(
+    plan: &Plan,
+    args: &SimulateArgs,
+    stop: &watch::Sender<bool>,
+    mut tasks: JoinSet<()>,
+) -> Result<bool, Problem> {
+    let bar = progress(args)?;
+    let mut interrupted = false;
+    let mut glance = tokio::time::interval(GLANCE);
+    loop {
+        tokio::select! {
+            ended = tasks.join_next() => match ended {
+                Some(ended) => ended.map_err(|e| Problem::new(format!("a device ended: {e}")))?,
+                None => break,
+            },
+            _ = glance.tick() => show(plan, args, &bar),
+            signal = tokio::signal::ctrl_c() => {
+                signal.map_err(|e| Problem::new(format!("the system's signals: {e}")))?;
+                if interrupted {
+                    // Said twice, it is meant at once.
+                    break;
+                }
+                interrupted = true;
+                stop.send_replace(true);
+            }
+        }
+    }
+    bar.finish_and_clear();
+    Ok(interrupted)
+}
+
+fn progress(args: &SimulateArgs) -> Result<ProgressBar, Problem> {
+    if !std::io::stderr().is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} messages, {per_sec}, {msg}, {eta} left")
         .map_err(|e| Problem::new(e.to_string()))?;
+    let total = args.msg_count.saturating_mul(u64::from(args.devices));
     Ok(ProgressBar::new(total).with_style(style))
 }
 
-async fn credentials(args: &SimulateArgs, ids: &[String]) -> Result<Vec<Credential>, Problem> {
-    if args.credential.certificate_file.is_some() {
+fn show(plan: &Plan, args: &SimulateArgs, bar: &ProgressBar) {
+    if bar.is_hidden() {
+        return;
+    }
+    let (connected, acknowledged, waiting) = plan.figures.now();
+    bar.set_position(acknowledged);
+    bar.set_message(format!(
+        "{connected}/{} connected, {waiting} waiting, p99 {:.1} ms",
+        args.devices,
+        plan.figures.latency(990)
+    ));
+}
+
+/// Raises the number of files that this process may open, where that is needed and allowed.
+fn enough_files(devices: u64) -> Done {
+    let wanted = devices + SPARE_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: limit
+            .maximum
+            .map_or(Some(wanted), |maximum| Some(maximum.min(wanted))),
+        maximum: limit.maximum,
+    };
+    let allowed = setrlimit(Resource::Nofile, raised).is_ok();
+    if !allowed || limit.maximum.is_some_and(|maximum| maximum < wanted) {
+        return Err(Problem::new(format!(
+            "{devices} devices need {wanted} open files, and this process may open {}: raise the limit (ulimit -Hn)",
+            limit.maximum.unwrap_or_default()
+        )));
+    }
+    Ok(())
+}
+
+async fn destination(args: &SimulateArgs) -> Result<Destination, Problem> {
+    let Some(scope) = &args.provisioning.id_scope else {
+        let (server, host) = args.plane.place().await?;
+        return Ok(Destination::Hub(server, host));
+    };
+    let scope = IdScope::parse(scope).map_err(|e| Problem::usage(format!("--id-scope: {e}")))?;
+    let host = args.provisioning.provisioning_host.as_deref();
+    let (server, host) = connect::provisioning_place(host, &args.plane.server)?;
+    Ok(Destination::Assigned(Box::new(Provisioning {
+        place: RegistrationPlace {
+            server: args.plane.mqtt.on(server),
+            host,
+            scope,
+            service: None,
+        },
+        flags: args.plane.server.clone(),
+        mqtt: args.plane.mqtt,
+        servers: Mutex::new(BTreeMap::new()),
+    })))
+}
+
+/// What each device proves itself by: what was given, else a key that the operator may read.
+async fn credentials(
+    args: &SimulateArgs,
+    ids: &[String],
+    destination: &Destination,
+) -> Result<Vec<Credential>, Problem> {
+    let own = |key| Credential::Key { policy: None, key };
+    if args.credential.has_certificate() {
         return ids
             .iter()
             .map(|id| {
@@ -203,9 +408,32 @@ async fn credentials(args: &SimulateArgs, ids: &[String]) -> Result<Vec<Credenti
             })
             .collect();
     }
-    let own = |key| Credential::Key { policy: None, key };
-    if let Some(key) = args.credential.key()? {
-        return Ok(vec![own(key)]);
+    let computed = |group: &str| -> Result<Vec<Credential>, Problem> {
+        ids.iter().map(|id| Ok(own(group_key(group, id)?))).collect()
+    };
+    if let Some(key) = &args.credential.symmetric_key {
+        if args.compute_key {
+            return computed(key.expose());
+        }
+        return Ok(args.credential.key()?.map(own).into_iter().collect());
+    }
+    if let Destination::Assigned(_) = destination {
+        let session = Session::open(&args.plane.server)?;
+        let group = args.plane.group.group.as_deref();
+        let host = session
+            .host_of(Kind::Dps, args.provisioning.dps.name(), group)
+            .await?;
+        let dps = session.provisioning(&host)?;
+        let group = args.provisioning.group_id.as_deref();
+        if let ([id], None) = (ids, group) {
+            let id = RegistrationId::parse(id).map_err(|e| Problem::usage(format!("--device-id: {e}")))?;
+            return Ok(vec![own(stored_key(&dps, &id, None).await?)]);
+        }
+        let group = match group {
+            Some(group) => group.to_owned(),
+            None => only_group_by_key(&dps, &args.device_id).await?,
+        };
+        return computed(stored_group_key(&dps, &group).await?.expose());
     }
     let hub = args.plane.service().await?;
     if args.create {
@@ -232,6 +460,10 @@ async fn create_missing(hub: &Hub, ids: &[String]) -> Done {
             Err(error) => return Err(error.into()),
         }
     }
+    if missing.len() > MAX_BULK {
+        // It takes a while, and the line that moves is not there yet.
+        say(&format!("{} devices are being made", missing.len()));
+    }
     for some in missing.chunks(MAX_BULK) {
         let outcome = hub.bulk(some).await?;
         if outcome.get("isSuccessful").and_then(Value::as_bool) != Some(true) {
@@ -245,61 +477,4 @@ async fn create_missing(hub: &Hub, ids: &[String]) -> Done {
         made => say(&format!("{made} devices were made")),
     }
     Ok(())
-}
-
-async fn play(device: Device, id: String, script: Arc<Script>, rng: Random) -> Tally {
-    let mut tally = Tally::default();
-    for number in 0..script.count {
-        if number > 0 {
-            tokio::time::sleep(script.pause).await;
-        }
-        let message = script.message(&id, number, &rng);
-        match device.send(&message).await {
-            Ok(()) => tally.sent += 1,
-            Err(error) => {
-                tally.failed += 1;
-                // A hub that refuses the device refuses its next message too.
-                let hopeless = matches!(
-                    &error,
-                    Error::Refused {
-                        status: 400..=404,
-                        ..
-                    }
-                );
-                tally.first_error.get_or_insert(error);
-                if hopeless {
-                    break;
-                }
-            }
-        }
-        script.bar.inc(1);
-    }
-    tally
-}
-
-impl Script {
-    fn message(&self, id: &str, number: u64, rng: &Random) -> Message {
-        let mut message = self.template.clone();
-        if let Some(data) = &self.data {
-            message.body.clone_from(data);
-            return message;
-        }
-        let (temperature, humidity) =
-            rng.draw(|rng| (rng.random_range(20..35_i32), rng.random_range(60..80_i32)));
-        let body = json!({
-            "deviceId": id,
-            "messageId": number,
-            "temperature": temperature,
-            "humidity": humidity,
-        });
-        message.body = body.to_string().into_bytes();
-        let alert = (temperature > ALERT).to_string();
-        message.application.push(("temperatureAlert".to_owned(), alert));
-        let system = &mut message.system;
-        system
-            .content_type
-            .get_or_insert_with(|| "application/json".to_owned());
-        system.content_encoding.get_or_insert_with(|| "utf-8".to_owned());
-        message
-    }
 }

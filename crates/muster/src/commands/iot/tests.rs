@@ -100,6 +100,8 @@ fn flags_of_devices_and_servers_parse() {
         "muster iot dps enrollment-group registration list --enrollment-id g",
         "muster iot hub consumer-group create --hub-name h -n analytics",
         "muster iot dps linked-hub update --linked-hub h --allocation-weight 5 --apply-allocation-policy false",
+        "muster iot device simulate -d d --proto MQTT-WS --mc 2 --mi 0.5 --da x --props a=b --dtmi dtmi:x;1",
+        "muster iot device send-d2c-message -d d --pfx d.pfx --pass-phrase 1234 --protocol mqtt",
         "muster explain --last 5",
         "muster explain --device d -o json",
     ] {
@@ -133,8 +135,8 @@ fn what_is_typed_wrongly_is_told() {
             ErrorKind::ValueValidation,
         ),
         (
-            "muster iot device simulate -d d --protocol mqtt",
-            ErrorKind::InvalidValue,
+            "muster iot device simulate -d d --protocol amqp",
+            ErrorKind::ValueValidation,
         ),
         (
             "muster iot dps enrollment-group create --eid g --ca-name a --cp c.pem",
