@@ -16,6 +16,7 @@ mod subscribe;
 mod websocket;
 mod wills;
 mod wire;
+mod withdrawal;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

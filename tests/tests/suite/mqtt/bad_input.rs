@@ -162,17 +162,17 @@ pub(super) fn noise_in_every_state_ends_at_most_its_own_connection() {
                 let _ = stream.write_all(&bytes);
             }
             // Before CONNECT, within it, and behind its name.
-            1 => over(hall.wire(), &bytes),
+            1 => says_and_ends(hall.wire(), &bytes),
             2 => {
                 let cut = noise.below(hello.len());
-                over(hall.wire(), &[&hello[..cut], &bytes].concat());
+                says_and_ends(hall.wire(), &[&hello[..cut], &bytes].concat());
             }
             // In a session, and within a packet.
-            3 => over(hall.connected(&device), &bytes),
+            3 => says_and_ends(hall.connected(&device), &bytes),
             _ => {
                 let whole = publish1("a/b", 1, "");
                 let cut = noise.below(whole.len() - 1) + 1;
-                over(hall.connected(&device), &[&whole[..cut], &bytes].concat());
+                says_and_ends(hall.connected(&device), &[&whole[..cut], &bytes].concat());
             }
         }
     }
@@ -181,8 +181,8 @@ pub(super) fn noise_in_every_state_ends_at_most_its_own_connection() {
         for _ in 0..6 {
             let bytes = noise.bytes();
             let flags = if matches!(kind, 6 | 8 | 10) { 2 } else { 0 };
-            over(hall.connected(&device), &packet(kind << 4 | flags, &bytes));
-            over(hall.wire(), &packet(kind << 4 | flags, &bytes));
+            says_and_ends(hall.connected(&device), &packet(kind << 4 | flags, &bytes));
+            says_and_ends(hall.wire(), &packet(kind << 4 | flags, &bytes));
         }
     }
     bystander.is_quiet();
@@ -192,7 +192,7 @@ pub(super) fn noise_in_every_state_ends_at_most_its_own_connection() {
 }
 
 /// Sends, says that nothing follows, and waits for the end.
-fn over(mut wire: Wire, bytes: &[u8]) {
+fn says_and_ends(mut wire: Wire, bytes: &[u8]) {
     if wire.offer(bytes) {
         wire.half_close();
     }
