@@ -94,10 +94,8 @@ pub fn if_match(kind: Kind, header: Option<&str>) -> IfMatch {
     let Some(text) = header.map(str::trim).filter(|text| !text.is_empty()) else {
         return IfMatch::Absent;
     };
-    // The plain form of provisioning has quotes of its own; it is tried as it came before a pair is taken off.
-    if kind == Kind::Dps
-        && let Some(tag) = parse(kind, text)
-    {
+    // As it came first: the plain form of provisioning has quotes of its own, and base64 may begin with "W/".
+    if let Some(tag) = parse(kind, text) {
         return IfMatch::Version(tag);
     }
     let text = text.strip_prefix("W/").unwrap_or(text);
@@ -176,6 +174,15 @@ mod tests {
         assert_eq!(if_match(Kind::Identity, Some("  ")), IfMatch::Absent);
         for text in ["\"", "\"\"", "xyz", "MDE=", "\"a\",\"b\""] {
             assert_eq!(if_match(Kind::Identity, Some(text)), IfMatch::Foreign, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tag_that_begins_like_a_weak_one_is_read_in_every_spelling() {
+        let tag = ETag::new(6_625_692_602_403_401_762);
+        assert!(arm(tag).starts_with("W/"), "{}", arm(tag));
+        for text in [arm(tag), quoted(&arm(tag)), format!("W/{}", quoted(&arm(tag)))] {
+            assert_eq!(if_match(Kind::Arm, Some(&text)), IfMatch::Version(tag), "{text}");
         }
     }
 

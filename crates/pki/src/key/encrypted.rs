@@ -46,6 +46,9 @@ pub(super) fn open(der: &[u8], pass_phrase: &str) -> Result<Zeroizing<Vec<u8>>, 
             KeyError::Unreadable
         });
     };
+    if !is_well_formed(&info.encryption_algorithm) {
+        return Err(KeyError::Unreadable);
+    }
     if !is_affordable(&info.encryption_algorithm) {
         return Err(KeyError::TooCostly);
     }
@@ -59,6 +62,18 @@ pub(super) fn open(der: &[u8], pass_phrase: &str) -> Result<Zeroizing<Vec<u8>>, 
             })
         }
         Err(_) => Err(KeyError::PassPhraseWrong),
+    }
+}
+
+/// Says whether the parameters of the derivation are such as can be: scrypt's cost is a power of two (RFC 7914, section 2).
+/// The library would subtract beyond zero for a cost of 0 (pkcs5 0.8.1).
+fn is_well_formed(scheme: &EncryptionScheme) -> bool {
+    match scheme {
+        EncryptionScheme::Pbes2(parameters) => match &parameters.kdf {
+            pbes2::Kdf::Scrypt(scrypt) => scrypt.cost_parameter.is_power_of_two(),
+            _ => true,
+        },
+        _ => true,
     }
 }
 
