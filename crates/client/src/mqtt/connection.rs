@@ -334,6 +334,10 @@ impl Connection {
             }))?;
             if pong {
                 self.pinged = None;
+                let due = self.spoken + self.keep_alive;
+                if let Some(timer) = &mut self.timer {
+                    timer.as_mut().reset(due);
+                }
             }
         }
     }
