@@ -285,9 +285,15 @@ impl Connection {
     }
 
     fn broken(&self, error: &io::Error) -> Error {
+        let detail = if error.kind() == io::ErrorKind::UnexpectedEof {
+            // The TLS library's own words are for programmers, with a link to its manual.
+            "the server was gone without a goodbye".to_owned()
+        } else {
+            error.to_string()
+        };
         Error::Broken {
             host: self.place.clone(),
-            detail: error.to_string(),
+            detail,
         }
     }
 

@@ -255,6 +255,17 @@ async fn what_a_server_may_not_send_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_server_that_died_is_told_in_our_words() {
+    let (connection, _far) = opened().await;
+    let cut = io::Error::new(io::ErrorKind::UnexpectedEof, "see https://example/manual");
+    let told = connection.broken(&cut).to_string();
+    assert_eq!(
+        told,
+        "the connection to h:8883 broke: the server was gone without a goodbye"
+    );
+}
+
+#[tokio::test]
 async fn messages_that_no_server_takes_are_not_sent() {
     let (mut connection, _far) = opened().await;
     assert!(connection.publish(&"t".repeat(LONGEST_TOPIC + 1), b"").is_err());
