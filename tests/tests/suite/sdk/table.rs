@@ -230,7 +230,9 @@ fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     match letters.next() {
         // A package is spelt as it is spelt.
-        Some(first) if !text.starts_with("azure-") => first.to_uppercase().chain(letters).collect(),
+        Some(first) if !["azure-", "mosquitto_"].iter().any(|name| text.starts_with(name)) => {
+            first.to_uppercase().chain(letters).collect()
+        }
         _ => text.to_owned(),
     }
 }
