@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use muster_model::message::MAX_MESSAGE;
 use muster_mqtt_codec::{
     Connect, ConnectCode, Frames, Packet, PacketId, Publish, Qos, Violation, connect, disconnect, pingreq,
     puback, publish, subscribe,
@@ -25,13 +26,10 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use crate::error::Error;
 
 /// Largest packet that is taken, in bytes: a message of 256 KiB with the longest topic.
-const LARGEST: usize = 256 * 1024 + 65_535 + 16;
+const LARGEST: usize = MAX_MESSAGE + LONGEST_TOPIC + 16;
 
 /// Longest topic, in bytes. Source: MQTT 3.1.1, section 1.5.3.
 const LONGEST_TOPIC: usize = 65_535;
-
-/// Largest body of a message, in bytes. Source: IoT Hub quotas, "Maximum size of device-to-cloud messages", read 2026-11.
-const LARGEST_BODY: usize = 256 * 1024;
 
 /// Bytes that one read can bring, and those of packets that wait to be written before no further one is taken.
 const CHUNK: usize = 4 * 1024;
@@ -142,7 +140,7 @@ impl Connection {
         };
         connect(&mut this.out, &packet);
         let answer = timeout(PATIENCE, poll_fn(|context| this.poll_accepted(context))).await;
-        let code = answer.map_err(|_| this.late())??;
+        let code = answer.map_err(|_| this.late(PATIENCE))??;
         if code != ConnectCode::Accepted {
             return Err(Error::NotAccepted {
                 host: this.place,
@@ -176,9 +174,9 @@ impl Connection {
     /// # Errors
     /// [`Error::Target`] when topic or body are too long.
     pub fn publish(&mut self, topic: &str, body: &[u8]) -> Result<Option<PacketId>, Error> {
-        if topic.len() > LONGEST_TOPIC || body.len() > LARGEST_BODY {
+        if topic.len() > LONGEST_TOPIC || body.len() > MAX_MESSAGE {
             return Err(Error::Target(format!(
-                "a message of {} bytes with {} bytes of topic is too long; {LARGEST_BODY} and {LONGEST_TOPIC} are taken",
+                "a message of {} bytes with {} bytes of topic is too long; {MAX_MESSAGE} and {LONGEST_TOPIC} are taken",
                 body.len(),
                 topic.len()
             )));
@@ -267,7 +265,7 @@ impl Connection {
         match timeout(GOODBYE, goodbye).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.broken(&error)),
-            Err(_) => Err(self.late()),
+            Err(_) => Err(self.late(GOODBYE)),
         }
     }
 
@@ -297,10 +295,10 @@ impl Connection {
         }
     }
 
-    fn late(&self) -> Error {
+    fn late(&self, patience: Duration) -> Error {
         Error::TimedOut {
             host: self.place.clone(),
-            seconds: PATIENCE.as_secs(),
+            seconds: patience.as_secs(),
         }
     }
 
@@ -355,7 +353,7 @@ impl Connection {
         {
             let now = Instant::now();
             let due = match self.pinged {
-                Some(pinged) if now >= pinged + PATIENCE => return Err(self.late()),
+                Some(pinged) if now >= pinged + PATIENCE => return Err(self.late(PATIENCE)),
                 Some(pinged) => pinged + PATIENCE,
                 None if now >= self.spoken + self.keep_alive => {
                     pingreq(&mut self.out);

@@ -277,13 +277,15 @@ pub(crate) fn start(work: Work) -> Background {
         async move {
             let mut ticks = interval(LOOK);
             let mut renewed = clock.mono();
+            // What was read and could not be shown yet is shown at the next turn.
+            let mut changed = false;
             loop {
                 tokio::select! {
                     _ = ticks.tick() => {}
                     _ = stop.changed() => return,
                 }
                 let now = clock.wall();
-                let mut changed = own.refresh(now);
+                changed |= own.refresh(now);
                 if clock.mono().since(renewed) >= RENEW {
                     renewed = clock.mono();
                     let shown = certificates::ensure(&data, &names, &random, now);
@@ -294,11 +296,10 @@ pub(crate) fn start(work: Work) -> Background {
                 }
                 if changed {
                     let published = certificates::publish(&data, own.trusted());
-                    log_failure("publishing what clients trust", published);
-                    log_failure(
-                        "showing the server's certificates",
-                        server_certificates.replace(own.beside(general.clone())),
-                    );
+                    let shown = server_certificates.replace(own.beside(general.clone()));
+                    let published = log_failure("publishing what clients trust", published);
+                    let shown = log_failure("showing the server's certificates", shown);
+                    changed = published.is_none() || shown.is_none();
                 }
                 if ticket_keys.is_due(now) {
                     ticket_keys.rotate(&random, now);

@@ -13,7 +13,7 @@ use muster_model::Wall;
 use muster_net::{ServerIdentities, ServerIdentity};
 use muster_pki::key::PrivateKey;
 use muster_pki::verify::{AnchorSet, Budget, Silent, walk};
-use muster_pki::{Certificate, Chain};
+use muster_pki::{Certificate, Chain, Sha256};
 use zeroize::Zeroizing;
 
 use super::config::OwnCertificate;
@@ -96,6 +96,30 @@ pub(crate) struct Own {
     trusted: Vec<Certificate>,
     identity: ServerIdentity,
     nameless: bool,
+    /// Of the bytes that all of it was read from.
+    read: Sha256,
+}
+
+/// What stands in the files of one certificate.
+struct Files {
+    certificate: Vec<u8>,
+    ca: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+impl Files {
+    fn read(one: &OwnCertificate) -> Result<Self, OwnCertificateError> {
+        Ok(Self {
+            certificate: read(&one.certificate)?,
+            ca: read(&one.ca)?,
+            key: Zeroizing::new(read(&one.key)?),
+        })
+    }
+
+    fn digest(&self) -> Sha256 {
+        let parts = [&self.certificate[..], &self.ca, &self.key].map(Sha256::of);
+        Sha256::of(&parts.map(|Sha256(digest)| digest).concat())
+    }
 }
 
 impl Own {
@@ -105,16 +129,19 @@ impl Own {
     /// # Errors
     /// [`OwnCertificateError`].
     pub(crate) fn load(one: &OwnCertificate, now: Wall) -> Result<Self, OwnCertificateError> {
+        Self::of(one, &Files::read(one)?, now)
+    }
+
+    fn of(one: &OwnCertificate, files: &Files, now: Wall) -> Result<Self, OwnCertificateError> {
         let file = &one.certificate;
-        let trusted = read_certificates(&one.ca)?;
-        let chain = Chain::from_certificates(read_certificates(file)?).map_err(|source| {
+        let trusted = certificates(&one.ca, &files.ca)?;
+        let chain = Chain::from_certificates(certificates(file, &files.certificate)?).map_err(|source| {
             OwnCertificateError::Chain {
                 file: file.clone(),
                 source,
             }
         })?;
-        let key = Zeroizing::new(read(&one.key)?);
-        let key = PrivateKey::from_text(&key, None).map_err(|source| OwnCertificateError::Key {
+        let key = PrivateKey::from_text(&files.key, None).map_err(|source| OwnCertificateError::Key {
             file: one.key.clone(),
             source,
         })?;
@@ -142,6 +169,7 @@ impl Own {
             trusted,
             identity,
             nameless: one.nameless,
+            read: files.digest(),
         })
     }
 
@@ -199,10 +227,6 @@ impl Own {
     fn not_after(&self) -> muster_pki::Time {
         self.chain.leaf().not_after()
     }
-
-    fn is_same(&self, other: &Self) -> bool {
-        self.chain.ders().eq(other.chain.ders()) && self.trusted == other.trusted
-    }
 }
 
 /// Every certificate of the operator's own, as last read.
@@ -232,9 +256,16 @@ impl OwnCertificates {
         let mut changed = false;
         let places = self.configured.iter().zip(&mut self.present).zip(&mut self.said);
         for ((configured, present), said) in places {
-            let trouble = match Own::load(configured, now) {
+            let read = Files::read(configured).and_then(|files| {
+                // What has not changed is not taken apart again.
+                if files.digest() == present.read {
+                    return Ok(None);
+                }
+                Own::of(configured, &files, now).map(Some)
+            });
+            let trouble = match read {
                 Ok(read) => {
-                    if !read.is_same(present) {
+                    if let Some(read) = read {
                         tracing::info!(file = %read.file.display(), until = %read.not_after(), "a server certificate was read anew");
                         *present = read;
                         changed = true;
@@ -306,8 +337,8 @@ fn read(file: &Path) -> Result<Vec<u8>, OwnCertificateError> {
     })
 }
 
-fn read_certificates(file: &Path) -> Result<Vec<Certificate>, OwnCertificateError> {
-    Certificate::all_from_text(&read(file)?).map_err(|source| OwnCertificateError::Parse {
+fn certificates(file: &Path, bytes: &[u8]) -> Result<Vec<Certificate>, OwnCertificateError> {
+    Certificate::all_from_text(bytes).map_err(|source| OwnCertificateError::Parse {
         file: file.to_owned(),
         source,
     })

@@ -269,10 +269,10 @@ async fn a_server_that_died_is_told_in_our_words() {
 async fn messages_that_no_server_takes_are_not_sent() {
     let (mut connection, _far) = opened().await;
     assert!(connection.publish(&"t".repeat(LONGEST_TOPIC + 1), b"").is_err());
-    assert!(connection.publish("t", &vec![0; LARGEST_BODY + 1]).is_err());
+    assert!(connection.publish("t", &vec![0; MAX_MESSAGE + 1]).is_err());
     assert_eq!(connection.waiting(), 0);
     // Bytes are bounded as messages are.
-    let body = vec![0; LARGEST_BODY];
+    let body = vec![0; MAX_MESSAGE];
     assert!(connection.publish("t", &body).unwrap().is_some());
     assert!(connection.publish("t", &body).unwrap().is_none());
 }

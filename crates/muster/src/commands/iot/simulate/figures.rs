@@ -1,6 +1,6 @@
 //! What a simulation counts, shared by all its devices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,11 +24,10 @@ pub(super) struct Figures {
     first_sent: AtomicU64,
     acknowledged: AtomicU64,
     last_acknowledged: AtomicU64,
-    ended: AtomicU64,
     latency: Latency,
     failures: Reasons,
     interruptions: Reasons,
-    hubs: Mutex<BTreeMap<String, u64>>,
+    hubs: Mutex<BTreeSet<String>>,
     first_error: Mutex<Option<Error>>,
 }
 
@@ -49,9 +48,8 @@ impl Figures {
         self.connected.fetch_add(1, Ordering::Relaxed);
         self.last_connected.fetch_max(micros(at), Ordering::Relaxed);
         let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
-        match hubs.get_mut(hub) {
-            Some(count) => *count += 1,
-            None => drop(hubs.insert(hub.to_owned(), 1)),
+        if !hubs.contains(hub) {
+            hubs.insert(hub.to_owned());
         }
     }
 
@@ -85,11 +83,6 @@ impl Figures {
         self.failures.add(reason(&error));
         let mut first = self.first_error.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(error);
-    }
-
-    /// A device is done, well or not.
-    pub(super) fn ended(&self) {
-        self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Devices that are connected for the first time or were, messages that the hubs have, and those that wait.
@@ -133,7 +126,7 @@ impl Figures {
         let sending = read(&self.last_acknowledged).saturating_sub(read(&self.first_sent));
         let hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
         json!({
-            "hub": hubs.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+            "hub": hubs.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
             "protocol": protocol,
             "devices": total.devices,
             "connected": connected,

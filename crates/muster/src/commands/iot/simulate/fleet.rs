@@ -149,7 +149,6 @@ pub(super) async fn play(plan: Arc<Plan>, mut seat: Seat) {
             }
         }
     }
-    plan.figures.ended();
 }
 
 impl Progress {
