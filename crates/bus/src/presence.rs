@@ -130,11 +130,6 @@ impl Presence for LocalPresence {
         part.get(&key).map(|live| Attached { since: live.since })
     }
 
-    fn count(&self, hub: HubKey) -> usize {
-        let of_hub = |part: &Mutex<Part>| lock(part).keys().filter(|(one, _)| *one == hub).count();
-        self.parts.iter().map(of_hub).sum()
-    }
-
     fn changed(&self, hub: HubKey, identity: &DeviceIdentity) {
         let key = (hub, identity.id.clone());
         self.end_if(&key, Ending::Withdrawn, |live| {

@@ -147,22 +147,24 @@ impl Authenticator {
         })
     }
 
-    /// Tells whether a permit would still be given, as far as the identity goes: it is enabled, of the same generation, and
+    /// Holds that a permit would still be given, as far as the identity goes: it is enabled, of the same generation, and
     /// proves itself in the same way. For an attachment that was made after the permit was given: what was written in
     /// between found nobody to tell.
     ///
     /// # Errors
-    /// [`Error::Store`].
-    pub async fn still_stands(&self, permit: &DevicePermit) -> Result<bool, Error> {
-        let identity = match self.identity(permit.hub_key(), permit.device()).await {
-            Ok(identity) => identity,
-            Err(Error::Refused(_)) => return Ok(false),
-            Err(error) => return Err(error),
-        };
+    /// [`Error::Refused`] with the rule that fails by now; [`Error::Store`].
+    pub async fn confirm(&self, permit: &DevicePermit) -> Result<(), Error> {
+        let identity = self.identity(permit.hub_key(), permit.device()).await?;
         let by_policy = matches!(permit.basis, DeviceBasis::Policy { .. });
-        Ok(identity.status == DeviceStatus::Enabled
-            && identity.generation == permit.generation()
-            && (by_policy || identity.authentication == permit.identity.authentication))
+        if identity.generation != permit.generation() {
+            Err(Error::Refused(ReasonCode::DeviceUnknown))
+        } else if identity.status == DeviceStatus::Disabled {
+            Err(Error::Refused(ReasonCode::DeviceDisabled))
+        } else if !by_policy && identity.authentication != permit.identity.authentication {
+            Err(Error::Refused(ReasonCode::WrongCredentialType))
+        } else {
+            Ok(())
+        }
     }
 
     fn policy_token(

@@ -109,9 +109,6 @@ pub trait Presence: Send + Sync {
     /// Tells whether a device is attached.
     fn attached(&self, hub: HubKey, device: &DeviceId) -> Option<Attached>;
 
-    /// Counts the attached devices of a hub.
-    fn count(&self, hub: HubKey) -> usize;
-
     /// Ends the attachment of an identity that has changed so that the permit would not be given any more: it was
     /// disabled, has another generation, or proves itself in another way.
     fn changed(&self, hub: HubKey, identity: &DeviceIdentity);
@@ -152,11 +149,6 @@ impl Attachment {
             device: permit.device().clone(),
             epoch,
         })
-    }
-
-    /// Its place among the attachments of the identity.
-    pub const fn epoch(&self) -> Epoch {
-        self.epoch
     }
 }
 

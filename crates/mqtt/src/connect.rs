@@ -1,10 +1,7 @@
 //! The first packet: whom it is for, and whether its sender is let in.
 
-use std::sync::Arc;
-
 use muster_dps::{Attempt, Credential};
 use muster_hub::DeviceCredential;
-use muster_model::estate::Hub;
 use muster_model::refusal::{Protocol, Refusal, TokenClaims};
 use muster_model::{DeviceId, IdScope, ReasonCode, RegistrationId, SasToken, TrackingId, Wall};
 use muster_mqtt_codec::{Connect, ConnectCode, Qos};
@@ -87,6 +84,18 @@ impl Refused {
         Self {
             detail: detail.to_string(),
             ..Self::new(code, reason)
+        }
+    }
+
+    /// The hub does not let the device in, or can't tell.
+    pub(crate) fn of_hub(error: muster_hub::Error) -> Self {
+        match error {
+            muster_hub::Error::Store(error) => Self::unavailable(&error),
+            other => Self {
+                code: ConnectCode::NotAuthorized,
+                reason: other.reason(),
+                detail: other.to_string(),
+            },
         }
     }
 
@@ -199,7 +208,11 @@ async fn hub(
     let chain = chain(presented)?;
     let token = token(connect, trail)?;
     let (roots, path) = match &token {
-        Some(_) => (names_of_hub(backend, &hub), format!("devices/{id}")),
+        Some(_) => {
+            let is_default = backend.directory.is_default(&hub);
+            let names = backend.domain.names_of_hub(&hub.name, is_default);
+            (names, format!("devices/{id}"))
+        }
         None => Default::default(),
     };
     let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
@@ -215,14 +228,7 @@ async fn hub(
         .authenticator
         .device(&hub, &id, credential, now)
         .await
-        .map_err(|error| match error {
-            muster_hub::Error::Store(error) => Refused::unavailable(&error),
-            other => Refused {
-                code: ConnectCode::NotAuthorized,
-                reason: other.reason(),
-                detail: other.to_string(),
-            },
-        })?;
+        .map_err(Refused::of_hub)?;
     let will = match &connect.will {
         None => None,
         Some(will) => {
@@ -349,17 +355,4 @@ fn token(connect: &Connect<'_>, trail: &mut Trail) -> Result<Option<SasToken>, R
         policy: token.policy.clone(),
     });
     Ok(Some(token))
-}
-
-/// The names under which a token for a hub may have been signed. Names of the machine lead to the default hub alone.
-fn names_of_hub(backend: &Backend, hub: &Arc<Hub>) -> Vec<String> {
-    let mut names = backend.domain.names_of_hub(&hub.name);
-    if backend
-        .directory
-        .default_hub()
-        .is_some_and(|default| default.key == hub.key)
-    {
-        names.extend(backend.domain.names_of_machine());
-    }
-    names
 }

@@ -140,9 +140,9 @@ pub(crate) async fn refuse(
     };
     metrics::connected(name);
     tracing::info!(
-            target: "muster::access",
-            {
-    peer.address = %peer.addr,
+        target: "muster::access",
+        {
+            peer.address = %peer.addr,
             mqtt.code = name,
             error.reason = refused.reason.map(ReasonCode::as_str),
             detail = %refused.detail,
@@ -150,10 +150,9 @@ pub(crate) async fn refuse(
             target.name = trail.target.as_deref(),
             device.id = trail.device.as_deref(),
             registration.id = trail.registration.as_deref(),
-    },
-
-            "refused to connect"
-        );
+        },
+        "refused to connect"
+    );
     if let Some(reason) = refused.reason {
         let at = backend.clock.wall();
         backend

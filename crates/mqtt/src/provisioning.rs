@@ -113,17 +113,16 @@ pub(crate) async fn serve(
     metrics::ended(end);
     let trail = &session.registering.trail;
     tracing::info!(
-            target: "muster::access",
-            {
-    peer.address = %session.peer.addr,
+        target: "muster::access",
+        {
+            peer.address = %session.peer.addr,
             mqtt.end = end,
             tracking.id = %trail.tracking,
             target.name = trail.target.as_deref(),
             registration.id = trail.registration.as_deref(),
-    },
-
-            "disconnected"
-        );
+        },
+        "disconnected"
+    );
     drop(open);
 }
 

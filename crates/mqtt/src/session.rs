@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use muster_hub::{Attachment, DevicePermit, Ending, Event, Lane, LaneClosed, Mailbox, Telemetry, Ticket};
 use muster_model::message::{MAX_MESSAGE, Message};
 use muster_model::subscription::Subscriptions;
-use muster_model::{ErrorCode, Mono, ReasonCode, RequestId, TrackingId};
+use muster_model::{ErrorCode, Mono, RequestId, TrackingId};
 use muster_mqtt_codec::{
     Connack, ConnectCode, PacketId, Publish, connack, pingresp, puback, publish, suback, unsuback,
 };
@@ -137,12 +137,11 @@ async fn attach(
             .await
             .map_err(|error| Refused::unavailable(&error))?;
         // What was written between the judgement and the attachment found nobody to tell.
-        let stands = backend.authenticator.still_stands(permit).await;
-        match stands {
-            Ok(true) => {}
-            Ok(false) => return Err(Refused::withdrawn()),
-            Err(error) => return Err(Refused::failed(&error)),
-        }
+        backend
+            .authenticator
+            .confirm(permit)
+            .await
+            .map_err(Refused::of_hub)?;
         let kept = restored(backend, device)
             .await
             .map_err(|error| Refused::unavailable(&error))?;
@@ -335,7 +334,7 @@ impl Session {
                     }
                 }
                 if self.pump.has_output() {
-                    Box::pin(self.pump.send(self.backend.config.write_time)).await?;
+                    Box::pin(self.send()).await?;
                 }
                 let wake = poll_fn(|context| {
                     if let Poll::Ready(wake) = self.poll_wake(context) {
@@ -361,6 +360,18 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Sends what is to be sent. A client that reads nothing does not keep its session from being told of its end.
+    async fn send(&mut self) -> Result<(), End> {
+        let sending = self.pump.send(self.backend.config.write_time);
+        let mailbox = &self.mailbox;
+        let mut sending = pin!(sending);
+        poll_fn(|context| match sending.as_mut().poll(context) {
+            Poll::Ready(sent) => Poll::Ready(sent.map_err(End::from)),
+            Poll::Pending => mailbox.poll_ended(context).map(|ending| Err(End::Ended(ending))),
+        })
+        .await
     }
 
     fn poll_wake(&mut self, context: &mut Context<'_>) -> Poll<Wake> {
@@ -485,7 +496,7 @@ impl Session {
                 let outcome = timeout(AGAIN, poll_fn(|context| lane.poll_durable(context, durable))).await;
                 if let Ok(outcome) = outcome {
                     self.acknowledge(outcome)?;
-                    self.pump.send(self.backend.config.write_time).await?;
+                    self.send().await?;
                 }
             }
             if let Some(ticket) = self.submit(event) {
@@ -558,27 +569,34 @@ impl Session {
         if let (Some(will), false) = (self.will.take(), matches!(end, End::Goodbye)) {
             self.publish_will(*will).await;
         }
-        // What was asked before the end is answered.
-        if matches!(end, End::Breach(_) | End::Drained | End::Goodbye) {
-            self.pump.close(self.backend.config.write_time).await;
+        match end {
+            End::Gone => {}
+            // No packet says so, but the carrier ends as it should: a client tells that from a line that was cut.
+            End::Ended(_) => {
+                self.pump.out.clear();
+                self.pump.close(LAST_WORDS).await;
+            }
+            // What was asked before the end is answered.
+            End::Breach(_) | End::Drained | End::Goodbye | End::NotKept(_) | End::Silent => {
+                self.pump.close(self.backend.config.write_time).await;
+            }
         }
         metrics::ended(end.as_str());
         let took = self.backend.clock.mono().since(self.started);
         tracing::info!(
-                    target: "muster::access",
-                    {
-        peer.address = %self.address,
-                    mqtt.end = end.as_str(),
-                    detail = end.detail(),
-                    messages = self.stored,
-                    duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-                    tracking.id = %self.tracking,
-                    target.name = %self.permit.hub().name,
-                    device.id = %self.permit.device(),
-        },
-
-                    "disconnected"
-                );
+            target: "muster::access",
+            {
+                peer.address = %self.address,
+                mqtt.end = end.as_str(),
+                detail = end.detail(),
+                messages = self.stored,
+                duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                tracking.id = %self.tracking,
+                target.name = %self.permit.hub().name,
+                device.id = %self.permit.device(),
+            },
+            "disconnected"
+        );
     }
 
     async fn publish_will(&mut self, will: Message) {
@@ -610,25 +628,6 @@ impl End {
             Self::Ended(Ending::Replaced) => Some("400027 ConnectionForcefullyClosedOnNewConnection".into()),
             Self::NotKept(why) => Some(why.clone()),
             Self::Drained | Self::Ended(_) | Self::Gone | Self::Goodbye | Self::Silent => None,
-        }
-    }
-}
-
-impl Refused {
-    /// The identity was disabled, deleted or changed while the client was let in.
-    fn withdrawn() -> Self {
-        Self {
-            code: ConnectCode::NotAuthorized,
-            reason: Some(ReasonCode::DeviceDisabled),
-            detail: "the identity has changed meanwhile".into(),
-        }
-    }
-
-    fn failed(error: &muster_hub::Error) -> Self {
-        Self {
-            code: ConnectCode::ServerUnavailable,
-            reason: None,
-            detail: error.to_string(),
         }
     }
 }

@@ -222,6 +222,11 @@ impl Directory {
         self.current.load().hubs.names.get(name).cloned()
     }
 
+    /// Whether names of the machine lead to this hub.
+    pub fn is_default(&self, hub: &Hub) -> bool {
+        self.default_hub().is_some_and(|default| default.key == hub.key)
+    }
+
     /// The hub that names of the machine lead to: the only one, else the ready-made one.
     pub fn default_hub(&self) -> Option<Arc<Hub>> {
         match self.hubs().as_slice() {

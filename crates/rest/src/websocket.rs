@@ -178,10 +178,10 @@ impl Transport for Frames {
         while self.held.is_empty() && !self.ended {
             match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
                 Some(Ok(Message::Binary(bytes))) => self.held = bytes,
-                // The library answers pings itself.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                // The library answers pings and a Close itself, while it is asked on; after a Close it says that it ends.
+                Some(Ok(Message::Close(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Ok(Message::Text(_))) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
-                Some(Ok(Message::Close(_))) | None => self.ended = true,
+                None => self.ended = true,
                 Some(Err(error)) => return Poll::Ready(Err(of_frames(error))),
             }
         }

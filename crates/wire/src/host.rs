@@ -124,22 +124,28 @@ impl Domain {
         format!("{SHARED}.{SERVICES}.{}", self.name)
     }
 
-    /// Every full name that leads to a hub.
-    pub fn names_of_hub(&self, name: &HubName) -> Vec<String> {
-        self.domains()
+    /// Every name that leads to a hub. Names of the machine lead to the default hub alone.
+    pub fn names_of_hub(&self, name: &HubName, is_default: bool) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .domains()
             .map(|domain| format!("{}.{HUBS}.{domain}", name.folded()))
-            .collect()
+            .collect();
+        if is_default {
+            names.extend(self.names_of_machine());
+        }
+        names
     }
 
-    /// Every full name that leads to a provisioning service.
+    /// Every name that leads to a provisioning service: those of the machine do too, and the id scope tells which.
     pub fn names_of_service(&self, name: &DpsName) -> Vec<String> {
-        self.domains()
-            .map(|domain| format!("{}.{SERVICES}.{domain}", name.folded()))
-            .collect()
+        let names = self
+            .domains()
+            .map(|domain| format!("{}.{SERVICES}.{domain}", name.folded()));
+        names.chain(self.names_of_machine()).collect()
     }
 
     /// The names of the machine that a caller on it may write, its addresses included.
-    pub fn names_of_machine(&self) -> Vec<String> {
+    fn names_of_machine(&self) -> Vec<String> {
         let mut names: Vec<String> = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).into();
         names.extend_from_slice(&self.machine);
         names
@@ -286,12 +292,15 @@ mod tests {
             domain.hub(&HubName::parse("H-1").unwrap()),
             "h-1.azure-devices.muster.localhost"
         );
-        assert_eq!(domain.names_of_hub(&HubName::parse("H-1").unwrap()).len(), 2);
+        let (hub, service) = (HubName::parse("H-1").unwrap(), DpsName::parse("d-1").unwrap());
+        assert_eq!(domain.names_of_hub(&hub, false).len(), 2);
+        assert_eq!(domain.names_of_hub(&hub, true).len(), 2 + 3);
+        assert_eq!(domain.names_of_service(&service).len(), 2 + 3);
         assert_eq!(
             Domain::new("net")
                 .unwrap()
                 .with_azure_names(true)
-                .names_of_service(&DpsName::parse("d-1").unwrap())
+                .names_of_hub(&hub, false)
                 .len(),
             1
         );
